@@ -88,6 +88,10 @@ export interface Compiled {
   readonly notes?: readonly string[]
   /** True when the row depends on something that may change without a mark moving (a pending member): compile every run. */
   readonly unsettled?: boolean
+  /** What the row was made with and must still hold when it is written (a mark of an encryption key): passed on to `write`. */
+  readonly guard?: string
+  /** Fields to mask besides those of `secrets`: parts of them came from a Secret. */
+  readonly masked?: readonly string[]
 }
 
 /** One row to write. */
@@ -99,6 +103,8 @@ export interface Write {
   readonly row: Row
   /** All modelled fields as they were read; only with `update`. */
   readonly live?: Row
+  /** As `compile` gave it. */
+  readonly guard?: string
   readonly listed: Listed
 }
 
@@ -116,6 +122,8 @@ export interface AuditEntry {
   readonly operation: string
   readonly action: 'create' | 'update' | 'delete'
   readonly resource: string
+  /** Added to those that every row gets (where the CR is from). */
+  readonly parameters?: Readonly<Record<string, string>>
 }
 
 /** Facts about the target database, read once: columns, enums, tables. */
@@ -139,6 +147,10 @@ export interface Context {
   readonly salt: string
   /** The object (`WindmillResource ns/name`) that generated the secret variable at this path, if any did. */
   readonly linkedBy: (workspace: string, path: string) => string | undefined
+  /** Path of the object that `linkedBy` names: whichever CR stands for that object now owns its variables too. */
+  readonly linkedPath?: (workspace: string, path: string) => string | undefined
+  /** The CR (`Kind ns/name`) that owns a target of that kind, if any does; as of the moment of the call. */
+  readonly ownerOf?: (kind: string, workspace: string, path: string) => string | undefined
 }
 
 /** Prefix of the fields that stand for secret variables which an object generated: `linked.<variable path>`. */
@@ -160,6 +172,8 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly uses: Readonly<Record<string, readonly string[]>>
   /** Where the CR points to; `workspace` is undefined when the namespace decides. */
   readonly target: (spec: Spec) => { readonly workspace: string | undefined; readonly path: string }
+  /** The spec's field that is the path; default `path`. */
+  readonly pathField?: string
   /** Whether the workspace must exist before this object (all kinds but the workspace itself); default true. */
   readonly inWorkspace?: boolean
   readonly refs?: (spec: Spec) => readonly Ref[]
@@ -315,7 +329,10 @@ export interface Source {
   /** Resolves to false when the CR is gone; throws SyncError when it could not be written. */
   readonly patchStatus: (listed: Listed, status: Status) => Promise<boolean>
   /** A core/v1 Event about the CR; failures are swallowed (logged at debug). */
-  readonly emit: (listed: Listed, event: { type: 'Normal' | 'Warning'; reason: string; message: string }) => Promise<void>
+  readonly emit: (
+    listed: Listed,
+    event: { type: 'Normal' | 'Warning'; reason: string; message: string }
+  ) => Promise<void>
   readonly close: () => void
 }
 
