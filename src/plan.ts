@@ -40,7 +40,10 @@ const synced = { own: true, state: 'Synced', reason: 'Synced', message: 'In sync
 /** The decision table of architecture §3, one row per branch. */
 export function decide(situation: Situation): Decision {
   if (situation.owner === 'other') {
-    return refuse('OwnedByAnotherCluster', 'Another cluster manages this path in the same database; change one of the two.')
+    return refuse(
+      'OwnedByAnotherCluster',
+      'Another cluster manages this path in the same database; change one of the two.'
+    )
   }
   if (situation.owner === 'nobody') return situation.live ? decideForeign(situation, situation.live) : create
   return situation.live ? decideOwned(situation, situation.live) : decideGone(situation)
@@ -173,12 +176,18 @@ export interface MaxDeletes {
  * Per cent of few is too strict, so below ten owned objects five may always go; a kind that lists empty although it
  * owned objects is most likely a mistake, and only an explicit limit that covers it all lets it through.
  */
-export function guardDeletes(input: { owned: number; listed: number; deletes: number; max: MaxDeletes }): string | undefined {
+export function guardDeletes(input: {
+  owned: number
+  listed: number
+  deletes: number
+  max: MaxDeletes
+}): string | undefined {
   const { owned, listed, deletes, max } = input
   if (deletes === 0) return undefined
   const allowed = max.count ?? (owned < 10 && !max.explicit ? 5 : Math.floor((owned * (max.percent ?? 20)) / 100))
   const allow = `--max-deletes ${deletes} (or 100%) allows it for one run`
-  if (deletes > allowed) return `${deletes} of ${owned} owned objects would be deleted, allowed are ${allowed}; ${allow}`
+  if (deletes > allowed)
+    return `${deletes} of ${owned} owned objects would be deleted, allowed are ${allowed}; ${allow}`
   if (listed === 0 && !max.explicit) return `no object is listed any more, but ${owned} are owned; ${allow}`
   return undefined
 }

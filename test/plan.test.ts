@@ -16,7 +16,7 @@ const situations: Readonly<Record<string, Omit<Situation, 'policies' | 'specTime
   'new': { want, owner: 'nobody', base: undefined, live: undefined },
   'existing, identical': { want, owner: 'nobody', base: undefined, live: { ...want, other: 'theirs' } },
   "existing, somebody else's": { want, owner: 'nobody', base: undefined, live: edited },
-  'steady': { want, owner: 'us', base: base(want), live: { ...want, other: 'theirs' } },
+  steady: { want, owner: 'us', base: base(want), live: { ...want, other: 'theirs' } },
   'CR edited': { want, owner: 'us', base: base(old), live: old },
   'both came to the same': { want, owner: 'us', base: base(old), live: want },
   'database edited': { want, owner: 'us', base: base(want), live: edited },
@@ -38,7 +38,7 @@ const table: Readonly<Record<string, Expected>> = {
     'adopt update Synced',
     'conflict - Conflict'
   ],
-  'steady': ['keep - Synced', 'keep - Synced', 'keep - Synced', 'keep - Synced'],
+  steady: ['keep - Synced', 'keep - Synced', 'keep - Synced', 'keep - Synced'],
   'CR edited': ['update update Synced', 'update update Synced', 'update update Synced', 'update update Synced'],
   'both came to the same': ['keep - Synced', 'keep - Synced', 'keep - Synced', 'keep - Synced'],
   'database edited': ['update update Synced', 'skip - OutOfSync', 'skip - OutOfSync', 'skip - OutOfSync'],
@@ -153,7 +153,11 @@ const guards: readonly (readonly [string, Parameters<typeof guardDeletes>[0], bo
   ['three of ten', { owned: 10, listed: 7, deletes: 3, max: byDefault }, false],
   ['all of three: the kind lists empty', { owned: 3, listed: 0, deletes: 3, max: byDefault }, false],
   ['all of three, allowed by count', { owned: 3, listed: 0, deletes: 3, max: { count: 3, explicit: true } }, true],
-  ['all of three, allowed by per cent', { owned: 3, listed: 0, deletes: 3, max: { percent: 100, explicit: true } }, true],
+  [
+    'all of three, allowed by per cent',
+    { owned: 3, listed: 0, deletes: 3, max: { percent: 100, explicit: true } },
+    true
+  ],
   ['a count that does not suffice', { owned: 30, listed: 20, deletes: 10, max: { count: 9, explicit: true } }, false],
   ['none at all', { owned: 30, listed: 29, deletes: 1, max: { count: 0, explicit: true } }, false],
   ['an explicit per cent of few', { owned: 5, listed: 4, deletes: 1, max: { percent: 10, explicit: true } }, false]

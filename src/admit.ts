@@ -1,0 +1,184 @@
+/** From manifests to inputs: checked against the CRD, sent to a workspace, alone on their target, references resolved. */
+import pLimit from 'p-limit'
+import { isObjectError, SyncError } from './errors.ts'
+import { type AnyKind, type Input, type Listed, type Manifest, type Material, objectKey, type Ref } from './model.ts'
+import { shardOf } from './scope.ts'
+import { engineView, type Session } from './session.ts'
+import { refText } from './survey.ts'
+import { policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
+
+/** A CR that may go on. */
+export interface Admitted {
+  readonly input: Input
+  readonly policies: ResolvedPolicies
+  /** `Secret/name` … and the version of each, in the same order. */
+  readonly refs: readonly string[]
+  readonly versions: readonly string[]
+}
+
+/** A CR that may not. */
+export interface Refused {
+  readonly listed: Listed
+  readonly error: SyncError
+  readonly workspace?: string
+  readonly path?: string
+}
+
+export interface Window {
+  readonly admitted: readonly Admitted[]
+  readonly refused: readonly Refused[]
+  /** CRs seen earlier in this run (or kept quietly) that lost their target to an older one of this window. */
+  readonly evicted: readonly Refused[]
+  /** CRs that are to be left alone (`windmill.dev/reconcile: disabled`). */
+  readonly paused: readonly Listed[]
+}
+
+interface Placed {
+  readonly listed: Listed
+  readonly spec: unknown
+  readonly workspace: string
+  readonly path: string
+  readonly policies: ResolvedPolicies
+}
+
+/** Decides about a window of manifests together, so that the order of listing does not matter within it. */
+export async function admit(session: Session, kind: AnyKind, manifests: readonly Manifest[]): Promise<Window> {
+  const placed: Placed[] = []
+  const refused: Refused[] = []
+  const paused: Listed[] = []
+  for (const manifest of manifests) {
+    const { listed } = manifest
+    if (listed.annotations['reconcile'] === 'disabled') {
+      hold(session, kind, listed)
+      paused.push(listed)
+      continue
+    }
+    try {
+      const one = place(session, kind, manifest)
+      if (shardOf(one.workspace, session.config.shard.count) === session.config.shard.index) placed.push(one)
+    } catch (error) {
+      if (!isObjectError(error)) throw error
+      hold(session, kind, listed)
+      refused.push({ listed, error })
+    }
+  }
+  const { winners, losers, evicted } = contend(session, kind, placed)
+  refused.push(...losers)
+  const resolved = await resolveAll(session, kind, winners)
+  const admitted = resolved.filter(one => 'input' in one)
+  return { admitted, refused: [...refused, ...resolved.filter(one => 'error' in one)], evicted, paused }
+}
+
+/** A CR that cannot be read or is paused still claims what it owns: nothing of it is ever deleted or taken over by a younger one. */
+function hold(session: Session, kind: AnyKind, listed: Listed): void {
+  const entry = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
+  if (entry?.path != null) session.claims(kind.kind).enter(entry.workspace ?? '', entry.path, listed)
+}
+
+/** Throws the object's error. */
+function place(session: Session, kind: AnyKind, { listed, spec }: Manifest): Placed {
+  const checked = session.validate(kind.kind)(spec)
+  if (checked.faults.length > 0) throw new SyncError('InvalidSpec', sentence(checked.faults))
+  const target = engineView(kind).target(checked.spec)
+  const workspace = workspaceFor(listed.namespace, target.workspace, session.rules)
+  const policies = policiesFor(listed, session.rules)
+  if (kind.inWorkspace !== false && !session.workspaces.has(workspace)) {
+    throw new SyncError(
+      'WorkspaceNotFound',
+      `Workspace ${workspace} does not exist; declare it with a custom resource or create it in Windmill.`
+    )
+  }
+  const problem = session.identities.get(workspace)
+  if (problem) throw new SyncError('IdentityConflict', problem)
+  return { listed, spec: checked.spec, workspace, path: target.path, policies }
+}
+
+const sentence = (faults: readonly string[]): string => {
+  const shown = faults.slice(0, 8).join('; ')
+  return faults.length > 8 ? `${shown}; and ${faults.length - 8} more faults` : shown
+}
+
+/** The oldest CR gets the target. */
+function contend(
+  session: Session,
+  kind: AnyKind,
+  placed: readonly Placed[]
+): { winners: readonly Placed[]; losers: readonly Refused[]; evicted: readonly Refused[] } {
+  const claims = session.claims(kind.kind)
+  const here = new Map(placed.map(one => [objectKey(one.listed.namespace, one.listed.name), one]))
+  const lost = new Map<string, Refused>()
+  const evicted: Refused[] = []
+  for (const one of placed) {
+    const { won, owner, loser } = claims.enter(one.workspace, one.path, one.listed)
+    if (!won) lost.set(objectKey(one.listed.namespace, one.listed.name), claimedTwice(one, owner))
+    if (!loser) continue
+    const other = here.get(objectKey(loser.namespace, loser.name))
+    if (other) lost.set(objectKey(loser.namespace, loser.name), claimedTwice(other, owner))
+    else evicted.push(claimedTwice({ ...one, listed: loser }, owner))
+  }
+  const winners = placed.filter(one => !lost.has(objectKey(one.listed.namespace, one.listed.name)))
+  return { winners, losers: [...lost.values()], evicted }
+}
+
+function claimedTwice(
+  one: Pick<Placed, 'listed' | 'workspace' | 'path'>,
+  owner: { namespace: string; name: string }
+): Refused {
+  const { listed, workspace, path } = one
+  const error = new SyncError(
+    'ClaimedTwice',
+    `${listed.kind} ${objectKey(owner.namespace, owner.name)} is older and stands for the same ${path} in workspace ${workspace}; remove one of the two.`
+  )
+  return { listed, error, workspace, path }
+}
+
+/** Fetches what the CRs refer to, each Secret and ConfigMap once for the window. */
+async function resolveAll(session: Session, kind: AnyKind, placed: readonly Placed[]): Promise<(Admitted | Refused)[]> {
+  const limit = pLimit(session.config.concurrency)
+  const fetched = new Map<string, Promise<Material>>()
+  const fetchOnce = (namespace: string, ref: Ref): Promise<Material> => {
+    const key = `${namespace}/${refText(ref)}`
+    const known = fetched.get(key) ?? limit(() => session.source.material(ref.kind, namespace, ref.name))
+    fetched.set(key, known)
+    return known
+  }
+  return Promise.all(placed.map(one => resolve(one, engineView(kind).refs?.(one.spec) ?? [], fetchOnce)))
+}
+
+async function resolve(
+  placed: Placed,
+  wanted: readonly Ref[],
+  fetchOnce: (namespace: string, ref: Ref) => Promise<Material>
+): Promise<Admitted | Refused> {
+  const { listed, spec, workspace, path, policies } = placed
+  const materials = new Map<string, Material>()
+  try {
+    for (const ref of wanted) materials.set(refText(ref), await fetchOnce(listed.namespace, ref))
+  } catch (error) {
+    if (!isObjectError(error)) throw error
+    return { listed, error, workspace, path }
+  }
+  const text = (ref: Ref): string => textOf(ref, materials.get(refText(ref)))
+  const refs = [...materials.keys()]
+  const versions = [...materials.values()].map(one => one.version)
+  return { input: { listed, spec, workspace, path, text }, policies, refs, versions }
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Throws SecretKeyNotFound, ConfigMapKeyNotFound or SecretNotText. */
+function textOf(ref: Ref, material: Material | undefined): string {
+  const bytes = material?.data.get(ref.key)
+  if (!bytes) {
+    const code = ref.kind === 'Secret' ? 'SecretKeyNotFound' : 'ConfigMapKeyNotFound'
+    throw new SyncError(code, `${ref.kind} ${ref.name} has no key ${ref.key}; add it or correct the reference.`)
+  }
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw new SyncError(
+      'SecretNotText',
+      `Key ${ref.key} of ${ref.kind} ${ref.name} is not UTF-8 text; Windmill stores text only (use base64 text).`
+    )
+  }
+}

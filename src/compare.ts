@@ -1,0 +1,128 @@
+/** From inputs to decisions: facts, compiled rows, live rows and tokens of one consistent snapshot, then the plan. */
+
+import type { Admitted, Refused } from './admit.ts'
+import { isObjectError, SyncError } from './errors.ts'
+import { digestOf } from './fingerprint.ts'
+import {
+  type AnyKind,
+  type Compiled,
+  type Entry,
+  type Json,
+  type Observed,
+  type Row,
+  type Sql,
+  type Target,
+  targetKey
+} from './model.ts'
+import { type Decision, decide } from './plan.ts'
+import { engineView, type Session } from './session.ts'
+
+/** A CR with everything that is to happen to it. */
+export interface Decided {
+  readonly admitted: Admitted
+  readonly compiled: Compiled
+  /** The stated fields, and null for those that were stated before and are cleared when dropped. */
+  readonly want: Row
+  readonly live: Observed | undefined
+  /** Token of the live row in the snapshot that was compared. */
+  readonly token: string | undefined
+  readonly decision: Decision
+  /** What the ledger had at the target. */
+  readonly entry: Entry | undefined
+}
+
+/** Reads and decides; objects whose compile fails come back as refused. */
+export async function compare(
+  session: Session,
+  kind: AnyKind,
+  batch: readonly Admitted[]
+): Promise<{ decided: readonly Decided[]; refused: readonly Refused[] }> {
+  if (batch.length === 0) return { decided: [], refused: [] }
+  return session.database.read(async sql => {
+    const { compiled, refused } = await compileAll(session, kind, batch, sql)
+    const targets = compiled.map(one => one.target)
+    const view = engineView(kind)
+    const tokens = await view.tokens(sql, targets, session.context)
+    const observed = await view.observe(sql, targets, session.context)
+    const live = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
+    const decided: Decided[] = []
+    for (const one of compiled) {
+      const key = targetKey(one.target.workspace, one.target.path)
+      const there = live.get(key)
+      if (there?.locked !== undefined)
+        refused.push(refusal(one.admitted, new SyncError('ManagedByWindmill', there.locked)))
+      else decided.push(decideOne(session, kind, { ...one, live: there, token: tokens.get(key) }))
+    }
+    return { decided, refused }
+  })
+}
+
+interface Ready {
+  readonly admitted: Admitted
+  readonly compiled: Compiled
+  readonly want: Row
+  readonly target: Target
+  readonly entry: Entry | undefined
+}
+
+async function compileAll(
+  session: Session,
+  kind: AnyKind,
+  batch: readonly Admitted[],
+  sql: Sql
+): Promise<{ compiled: Ready[]; refused: Refused[] }> {
+  const view = engineView(kind)
+  const { byTarget } = session.ledger.of(kind.kind)
+  const inputs = batch.map(one => one.input)
+  const facts = await view.facts?.(sql, inputs, session.context)
+  const compiled: Ready[] = []
+  const refused: Refused[] = []
+  for (const admitted of batch) {
+    const { workspace, path } = admitted.input
+    try {
+      const made = view.compile(admitted.input, facts, session.context)
+      const entry = byTarget.get(targetKey(workspace, path))
+      const want = { ...made.row, ...cleared(kind, made.row, entry) }
+      const fields = [...new Set([...Object.keys(want), ...(entry?.fields ?? [])])]
+      compiled.push({ admitted, compiled: made, want, target: { workspace, path, fields }, entry })
+    } catch (error) {
+      if (!isObjectError(error)) throw error
+      refused.push(refusal(admitted, error))
+    }
+  }
+  return { compiled, refused }
+}
+
+function refusal({ input: { listed, workspace, path } }: Admitted, error: SyncError): Refused {
+  return { listed, error, workspace, path }
+}
+
+/** Fields that we stated last time and the CR states no more, where leaving them would be wrong. */
+function cleared(kind: AnyKind, row: Row, entry: Entry | undefined): Row {
+  if (!kind.dropped || !entry || entry.state === 'Released') return {}
+  const gone: Record<string, Json> = {}
+  for (const field of entry.fields) if (!(field in row) && kind.dropped(field)) gone[field] = null
+  return gone
+}
+
+function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision'> & { target: Target }): Decided {
+  const { admitted, want, live, entry } = one
+  const key = targetKey(one.target.workspace, one.target.path)
+  const other = session.ledger.of(kind.kind).others.has(key)
+  const { changedAt } = admitted.input.listed
+  const decision = decide({
+    want,
+    owner: other ? 'other' : entry && entry.state !== 'Released' ? 'us' : 'nobody',
+    base: entry,
+    live: live?.row,
+    policies: admitted.policies,
+    specTime: changedAt ? Date.parse(changedAt) : undefined,
+    rowTime: live?.editedAt?.getTime()
+  })
+  return { ...one, decision }
+}
+
+/** Digest and names of what is remembered as applied: the stated fields alone. */
+export function baseOf(compiled: Compiled): { base: ReturnType<typeof digestOf>; fields: readonly string[] } {
+  return { base: digestOf(compiled.row), fields: Object.keys(compiled.row).sort() }
+}

@@ -1,0 +1,112 @@
+/** Opens what a command works on, runs it, and closes everything again. */
+import { existsSync } from 'node:fs'
+import type { Config } from './config.ts'
+import { connect, type Database } from './database/client.ts'
+import { inspect } from './database/guard.ts'
+import { openLedger } from './database/ledger.ts'
+import { initScript } from './database/ledger-schema.ts'
+import { loadKindFiles } from './kind-files.ts'
+import type { Log } from './log.ts'
+import type { AnyKind, Source } from './model.ts'
+import { announced, checkKinds } from './registry.ts'
+import type { Report } from './report.ts'
+import { connectionsFor, run } from './run.ts'
+import { selectKinds } from './scope.ts'
+import type { Validate } from './session.ts'
+
+export interface Surroundings {
+  readonly log: Log
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly signal: AbortSignal
+  readonly version: string
+}
+
+/** A report, or a text that is the whole answer. */
+export async function runCommand(config: Config, around: Surroundings): Promise<Report | string> {
+  if (config.command === 'init' && config.print) return initScript()
+  const kinds = checkKinds(await loadKindFiles())
+  selectKinds([...kinds, ...announced], config.kinds)
+  const embedded = config.database === 'embedded' ? await startEmbedded() : undefined
+  try {
+    const url = embedded?.url ?? config.database ?? ''
+    const database = await openDatabase(url, config, around)
+    try {
+      return config.command === 'init' ? await init(database) : await reconcile(config, { ...around, database, kinds })
+    } finally {
+      await database.close()
+    }
+  } finally {
+    await embedded?.stop()
+  }
+}
+
+/** Only the first try needs it, so only that loads it. */
+async function startEmbedded(): Promise<{ url: string; stop: () => Promise<void> }> {
+  const { startEmbedded } = await import('./database/embedded.ts')
+  return startEmbedded()
+}
+
+async function openDatabase(url: string, config: Config, { log, environment }: Surroundings): Promise<Database> {
+  return connect(url, {
+    readOnly: config.command === 'plan',
+    max: connectionsFor(config),
+    applicationName: `windmill-iac ${environment['HOSTNAME'] ?? ''}`.trim().slice(0, 63),
+    debug: (message, fields) => log.debug(message, fields)
+  })
+}
+
+async function init(database: Database): Promise<string> {
+  await openLedger(database, true)
+  return `The ledger schema windmill_iac is ready in ${database.shown}.\n`
+}
+
+interface Job extends Surroundings {
+  readonly database: Database
+  readonly kinds: readonly AnyKind[]
+}
+
+async function reconcile(config: Config, job: Job): Promise<Report> {
+  const { database, kinds, log } = job
+  const footing = await inspect(database, kinds, { writes: config.command !== 'plan' })
+  const source = await openSource(config, job)
+  try {
+    const signals = [job.signal]
+    if (config.command !== 'plan') {
+      const waiting = (holder: string): void => log.info('waiting for another run', { holder })
+      const lock = await database.lock(config.shard.index, config.lockTimeout, waiting)
+      signals.push(lock.signal)
+    }
+    const world = { source, database, kinds, validate: await validators(), log, signal: AbortSignal.any(signals) }
+    return await run(config, world, footing)
+  } finally {
+    source.close()
+  }
+}
+
+async function openSource(config: Config, { log, environment, kinds }: Job): Promise<Source> {
+  const { from, watchNamespaces: namespaces, clusterId, context, concurrency } = config
+  if (from !== undefined) {
+    const { openDirectory } = await import('./files/source.ts')
+    const plurals = new Map([...kinds, ...announced].map(one => [one.kind, one.plural]))
+    const source = await openDirectory(from, { kinds: plurals, log, namespaces })
+    return clusterId === undefined ? source : { ...source, id: clusterId }
+  }
+  const { openCluster } = await import('./cluster/source.ts')
+  return openCluster({
+    log,
+    environment,
+    context,
+    clusterId,
+    namespaces,
+    labels: config.selector !== undefined,
+    concurrency
+  })
+}
+
+/** CRDs are read and compiled kind by kind, when the first changed CR of a kind turns up. */
+async function validators(): Promise<(kind: string) => Validate> {
+  const { loadCrds } = await import('./crd.ts')
+  // Beside dist/ as in the image; beside src/ when the sources run as they are.
+  const folder = ['../../crds/', '../crds/'].map(path => new URL(path, import.meta.url)).find(url => existsSync(url))
+  return loadCrds(folder ?? new URL('../../crds/', import.meta.url)).validator
+}

@@ -1,0 +1,255 @@
+/** The last stage: rows of ours whose CR is gone, under the deletion policy and behind the guard, waves reversed. */
+import { withRetries } from './database/failures.ts'
+import { forgetEntries, forgetObjects, releaseEntries, saveDeleted } from './database/ledger.ts'
+import { isObjectError } from './errors.ts'
+import { digestOf, project } from './fingerprint.ts'
+import { manifestText } from './manifest.ts'
+import {
+  type AnyKind,
+  type Entry,
+  type Outcome,
+  objectKey,
+  type Removal,
+  type Row,
+  type Sql,
+  targetKey
+} from './model.ts'
+import { decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
+import { inScope } from './scope.ts'
+import { engineView, isOwned, type Session } from './session.ts'
+import type { Surveyed } from './survey.ts'
+import { policiesFor } from './tenancy.ts'
+import { writeAudit } from './windmill/audit.ts'
+
+/** One row of ours whose CR is gone, and what is to become of it. */
+interface Going {
+  readonly entry: Entry
+  readonly live: Row | undefined
+  readonly decision: RemovalDecision
+}
+
+export async function pruneKind(session: Session, surveyed: Surveyed): Promise<void> {
+  const { kind, existing, total, incomplete } = surveyed
+  if (incomplete) return
+  const ledger = session.ledger.of(kind.kind)
+  const owned = [...ledger.byTarget.values()].filter(entry => isOwned(entry) && inScope(entry, session.config))
+  const gone = owned.filter(entry => isGone(session, kind, entry, existing))
+  const verdict = guardDeletes({
+    owned: owned.length,
+    listed: total,
+    deletes: gone.filter(entry => entry.deletionPolicy !== 'ignore').length,
+    max: session.config.maxDeletes
+  })
+  if (verdict !== undefined) {
+    refuse(session, kind, verdict)
+    return
+  }
+  for (let from = 0; from < gone.length; from += session.config.batchSize) {
+    if (session.signal.aborted) return
+    await pruneBatch(session, kind, gone.slice(from, from + session.config.batchSize))
+  }
+  await forgetNotes(session, kind, existing)
+}
+
+/** Its CR does not exist any more, or stands for another target now; and no other CR has taken the target over. */
+function isGone(session: Session, kind: AnyKind, entry: Entry, existing: ReadonlySet<string>): boolean {
+  if (session.claims(kind.kind).has(entry.workspace ?? '', entry.path ?? '')) return false
+  if (entry.name === null) return true
+  const key = objectKey(entry.namespace ?? '', entry.name)
+  return !existing.has(key) || session.moved.has(`${kind.kind}/${key}`)
+}
+
+function refuse(session: Session, kind: AnyKind, message: string): void {
+  session.log.error('deletions held back', { kind: kind.kind, reason: message })
+  session.outcomes.add({ ...nobody(kind), op: 'error', state: 'Error', reason: 'DeletionGuard', message })
+}
+
+const nobody = (kind: AnyKind): Omit<Outcome, 'op' | 'state' | 'reason' | 'message'> => ({
+  kind: kind.kind,
+  namespace: '',
+  name: '',
+  workspace: '',
+  path: ''
+})
+
+async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<void> {
+  const going = await look(session, kind, entries)
+  for (const one of going) if (one.decision === 'leave') report(session, kind, one, left)
+  const removing = going.filter(one => one.decision === 'remove')
+  const blocked = await blockersOf(session, kind, removing)
+  for (const one of removing) {
+    const why = blocked.get(keyOf(one))
+    if (why) report(session, kind, one, { op: 'conflict', state: 'Conflict', reason: 'StillInUse', message: why })
+  }
+  const ready = going.filter(one => one.decision !== 'leave' && !blocked.has(keyOf(one)))
+  await carryOut(session, kind, ready)
+}
+
+const left = {
+  op: 'conflict',
+  state: 'Conflict',
+  reason: 'ChangedInDatabase',
+  message: 'The manifest is gone, but the row was edited in Windmill since: left as it is.'
+} as const
+
+const keyOf = ({ entry }: Going): string => targetKey(entry.workspace ?? '', entry.path ?? '')
+
+/** Reads the rows and decides about each. */
+async function look(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly Going[]> {
+  const view = engineView(kind)
+  const targets = entries.map(one => ({ workspace: one.workspace ?? '', path: one.path ?? '', fields: one.fields }))
+  const observed = await session.database.read(sql => view.observe(sql, targets, session.context))
+  const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one.row]))
+  return entries.map(entry => {
+    const live = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
+    const { conflict } = policiesFor({ namespace: entry.namespace ?? '', annotations: {} }, session.rules)
+    const decision = decideRemoval({
+      policy: kind.retained && !entry.ownPolicy ? 'ignore' : entry.deletionPolicy,
+      conflict,
+      untouched: live && digestOf(project(live, entry.fields)) === entry.base,
+      can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
+    })
+    return { entry, live, decision }
+  })
+}
+
+async function blockersOf(
+  session: Session,
+  kind: AnyKind,
+  removing: readonly Going[]
+): Promise<ReadonlyMap<string, string>> {
+  const { blockers } = engineView(kind)
+  if (!blockers || removing.length === 0) return new Map()
+  return session.database.read(sql => blockers(sql, removing.map(removalOf), session.context))
+}
+
+function removalOf({ entry, live }: Going): Removal {
+  const { workspace, path, fields, namespace, name, uid } = entry
+  const listed = { namespace: namespace ?? '', name: name ?? '', uid }
+  return { workspace: workspace ?? '', path: path ?? '', fields, live: live ?? {}, listed }
+}
+
+/** One transaction for the batch; a refused row is isolated by halving. */
+async function carryOut(session: Session, kind: AnyKind, going: readonly Going[]): Promise<void> {
+  if (going.length === 0) return
+  if (session.dry) {
+    for (const one of going) report(session, kind, one, told(one))
+    return
+  }
+  try {
+    await withRetries(() => session.database.write(sql => transact(session, kind, going, sql)), {
+      signal: session.signal
+    })
+    session.written.count += going.length
+    for (const one of going) forget(session, kind, one)
+    for (const one of going) report(session, kind, one, told(one))
+  } catch (error) {
+    if (!isObjectError(error)) throw error
+    const [only] = going
+    if (going.length === 1 && only) {
+      report(session, kind, only, { op: 'error', state: 'Error', reason: error.code, message: error.message })
+      return
+    }
+    const half = Math.ceil(going.length / 2)
+    await carryOut(session, kind, going.slice(0, half))
+    await carryOut(session, kind, going.slice(half))
+  }
+}
+
+async function transact(session: Session, kind: AnyKind, going: readonly Going[], sql: Sql): Promise<void> {
+  const view = engineView(kind)
+  const { id } = session.source
+  const of = (decision: RemovalDecision): readonly Going[] => going.filter(one => one.decision === decision)
+  const removed = of('remove')
+  if (removed.length > 0) {
+    await saveDeleted(
+      sql,
+      id,
+      removed.map(({ entry, live }) => ({ entry, manifest: manifestText(view, entry, live ?? {}) }))
+    )
+    await view.remove?.(sql, removed.map(removalOf), session.context)
+    await forgetEntries(sql, removed.map(placeOf))
+    await audit(session, kind, removed, sql)
+  }
+  const retired = of('retire')
+  if (retired.length > 0) {
+    await view.retire?.(sql, retired.map(removalOf), session.context)
+    await audit(session, kind, retired, sql)
+  }
+  const released = [...retired, ...of('release')]
+  await forgetEntries(sql, released.filter(one => !one.live).map(placeOf))
+  await releaseEntries(sql, released.filter(one => one.live).map(placeOf))
+}
+
+const placeOf = ({ entry }: Going): { kind: string; workspace: string; path: string } => ({
+  kind: entry.kind,
+  workspace: entry.workspace ?? '',
+  path: entry.path ?? ''
+})
+
+async function audit(session: Session, kind: AnyKind, going: readonly Going[], sql: Sql): Promise<void> {
+  const entries = going.flatMap(one => {
+    const removal = removalOf(one)
+    const op = one.decision === 'remove' ? 'delete' : 'retire'
+    return engineView(kind)
+      .audit({ ...removal, op })
+      .map(entry => ({ ...entry, workspace: removal.workspace, source: { ...removal.listed, generation: 0 } }))
+  })
+  await writeAudit(sql, entries, session.context)
+}
+
+function forget(session: Session, kind: AnyKind, one: Going): void {
+  const { byObject, byTarget } = session.ledger.of(kind.kind)
+  byTarget.delete(keyOf(one))
+  const key = objectKey(one.entry.namespace ?? '', one.entry.name ?? '')
+  if (byObject.get(key)?.path === one.entry.path) byObject.delete(key)
+}
+
+function told({ decision, live }: Going): Told {
+  if (decision === 'remove') return { op: 'delete', state: '', reason: 'Deleted', message: 'Deleted from Windmill.' }
+  if (decision === 'retire') {
+    return {
+      op: 'delete',
+      state: 'Released',
+      reason: 'Archived',
+      message: 'Archived in Windmill and no longer managed.'
+    }
+  }
+  const message = live
+    ? 'No longer managed; the row stays in Windmill.'
+    : 'No longer managed; the row was gone already.'
+  return { op: 'delete', state: 'Released', reason: 'Released', message }
+}
+
+type Told = Pick<Outcome, 'op' | 'state' | 'reason' | 'message'>
+
+function report(session: Session, kind: AnyKind, { entry }: Going, told: Told): void {
+  session.outcomes.add({
+    kind: kind.kind,
+    namespace: entry.namespace ?? '',
+    name: entry.name ?? '',
+    workspace: entry.workspace ?? '',
+    path: entry.path ?? '',
+    ...told
+  })
+}
+
+/** Notes on CRs that are gone and owned nothing have nobody left to read them. */
+async function forgetNotes(session: Session, kind: AnyKind, existing: ReadonlySet<string>): Promise<void> {
+  const { watchNamespaces } = session.config
+  const notes = [...session.ledger.of(kind.kind).byObject.values()].flatMap(({ kind, namespace, name, path }) =>
+    path === null && namespace !== null && name !== null ? [{ kind, namespace, name }] : []
+  )
+  const stale = notes.filter(
+    one =>
+      !existing.has(objectKey(one.namespace, one.name)) &&
+      (watchNamespaces === undefined || watchNamespaces.includes(one.namespace))
+  )
+  if (session.dry || stale.length === 0) return
+  await session.database.write(sql => forgetObjects(sql, session.source.id, stale))
+  session.written.count += stale.length
+}
+
+/** For the catalogue's sake: a refusal of the guard is exit code 3. */
+export const guardRefused = (outcomes: readonly Outcome[]): boolean =>
+  outcomes.some(one => one.reason === 'DeletionGuard')

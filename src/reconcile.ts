@@ -1,0 +1,165 @@
+/** One kind's changed CRs, streamed: read, admit, compare, apply (or preview), tell. */
+import pLimit from 'p-limit'
+import { type Admitted, admit, type Refused } from './admit.ts'
+import { type Applied, applyBatch, changedMeanwhile, messageOf, noteStates, statusFor } from './apply.ts'
+import { compare, type Decided } from './compare.ts'
+import { type ErrorCode, SyncError, stateOf } from './errors.ts'
+import { settleIdentities } from './identities.ts'
+import type { AnyKind, Entry, Listed, Manifest, Outcome } from './model.ts'
+import { objectKey } from './model.ts'
+import { differences } from './plan.ts'
+import type { Notice } from './publish.ts'
+import { engineView, type Session } from './session.ts'
+import type { Surveyed } from './survey.ts'
+
+/** Chunks of the source that are looked at together: bounds memory, and decides claims within it exactly. */
+const CHUNKS_PER_WINDOW = 4
+
+/** A row that moves under us is compared again this often. */
+const ATTEMPTS = 3
+
+export async function reconcileKind(session: Session, { kind, changed, total }: Surveyed): Promise<void> {
+  if (changed.length === 0) return
+  let window: Manifest[] = []
+  let chunks = 0
+  for await (const chunk of session.source.read(kind, changed, total)) {
+    window.push(...chunk)
+    if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
+    await reconcileWindow(session, kind, window)
+    window = []
+    if (session.signal.aborted) return
+  }
+  if (window.length > 0 && !session.signal.aborted) await reconcileWindow(session, kind, window)
+}
+
+async function reconcileWindow(session: Session, kind: AnyKind, manifests: readonly Manifest[]): Promise<void> {
+  const { admitted, refused, evicted, paused } = await admit(session, kind, manifests)
+  for (const listed of paused) tellPaused(session, kind, listed)
+  await refuse(session, kind, refused)
+  const limit = pLimit(session.connections)
+  const batches: Promise<void>[] = []
+  for (let from = 0; from < admitted.length; from += session.config.batchSize) {
+    const batch = admitted.slice(from, from + session.config.batchSize)
+    batches.push(
+      limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, batch, ATTEMPTS)))
+    )
+  }
+  // Settled means settled, also after a failure: nothing goes on writing behind the caller.
+  await Promise.allSettled(batches)
+  await Promise.all(batches)
+  await refuse(session, kind, evicted)
+}
+
+async function reconcileBatch(
+  session: Session,
+  kind: AnyKind,
+  batch: readonly Admitted[],
+  attempts: number
+): Promise<void> {
+  const { decided, refused } = await compare(session, kind, batch)
+  const foreign = decided.filter(one => !one.decision.own)
+  await refuse(session, kind, [...refused, ...foreign.map(refusalOf)])
+  const ours = decided.filter(one => one.decision.own)
+  if (session.dry) {
+    for (const one of ours) preview(session, kind, one)
+    return
+  }
+  const { ready, blocked } = await settleIdentities(session, kind, ours)
+  const applied = await applyBatch(session, kind, ready)
+  await tell(session, kind, applied)
+  const failed = applied.flatMap(one => ('error' in one ? [{ ...refusalOf(one.done), error: one.error }] : []))
+  const stale = applied.flatMap(one => ('stale' in one ? [one.done.admitted] : []))
+  const hopeless = attempts > 1 ? [] : stale.map(({ input }) => ({ ...input, error: changedMeanwhile() }))
+  await refuse(session, kind, [...failed, ...blocked, ...hopeless])
+  if (stale.length > 0 && attempts > 1) await reconcileBatch(session, kind, stale, attempts - 1)
+}
+
+function refusalOf({ admitted: { input }, decision }: Decided): Refused {
+  const { listed, workspace, path } = input
+  return { listed, error: new SyncError(decision.reason as ErrorCode, decision.message), workspace, path }
+}
+
+/** Tells what became of CRs that got nothing, everywhere it is to be told. */
+async function refuse(session: Session, kind: AnyKind, refused: readonly Refused[]): Promise<void> {
+  if (refused.length === 0) return
+  const { byObject } = session.ledger.of(kind.kind)
+  const before = refused.map(one => byObject.get(objectKey(one.listed.namespace, one.listed.name)))
+  const entries = await noteStates(session, kind, refused)
+  const notices: Notice[] = []
+  for (const [index, { listed, error, workspace, path }] of refused.entries()) {
+    const state = stateOf(error)
+    session.outcomes.set({
+      op: state === 'Conflict' ? 'conflict' : 'error',
+      kind: kind.kind,
+      namespace: listed.namespace,
+      name: listed.name,
+      workspace: workspace ?? '',
+      path: path ?? '',
+      state,
+      reason: error.code,
+      message: error.message
+    })
+    const entry = entries[index]
+    if (entry?.reported === '') notices.push({ listed, status: statusFor(listed, entry), before: before[index]?.state })
+  }
+  await session.publisher.publish(notices)
+}
+
+function outcomeOf(kind: AnyKind, { admitted, decision, compiled }: Decided): Outcome {
+  const { listed, workspace, path } = admitted.input
+  return {
+    op: decision.op,
+    kind: kind.kind,
+    namespace: listed.namespace,
+    name: listed.name,
+    workspace,
+    path,
+    state: decision.state,
+    reason: decision.reason,
+    message: messageOf({ decision, compiled })
+  }
+}
+
+function preview(session: Session, kind: AnyKind, one: Decided): void {
+  const { input } = one.admitted
+  if (kind.inWorkspace === false) session.workspaces.add(input.workspace)
+  session.moved.add(`${kind.kind}/${objectKey(input.listed.namespace, input.listed.name)}`)
+  const diff = one.decision.write ? differences(one.want, one.live?.row ?? {}) : []
+  const shown = [one.want, one.live?.row ?? {}].flatMap(row => engineView(kind).secrets?.(row) ?? [])
+  const secret = new Set([...shown, ...(one.compiled.masked ?? [])])
+  const masked = diff.map(change =>
+    secret.has(change.field) ? { field: change.field, from: mask(change.from), to: mask(change.to) } : change
+  )
+  session.outcomes.set({ ...outcomeOf(kind, one), ...(diff.length > 0 && { diff: masked }) })
+}
+
+const mask = (value: unknown): string | undefined => (value === undefined || value === null ? undefined : '(secret)')
+
+async function tell(session: Session, kind: AnyKind, applied: readonly Applied[]): Promise<void> {
+  const notices: Notice[] = []
+  for (const one of applied) {
+    if (!('entry' in one)) continue
+    const { input } = one.done.admitted
+    if (kind.inWorkspace === false) session.workspaces.add(input.workspace)
+    session.outcomes.set(outcomeOf(kind, one.done))
+    if (one.entry.reported !== '') continue
+    if (session.config.status === 'changes' && one.done.decision.op === 'keep') continue
+    notices.push({ listed: input.listed, status: statusFor(input.listed, one.entry), before: one.before?.state })
+  }
+  await session.publisher.publish(notices)
+}
+
+function tellPaused(session: Session, kind: AnyKind, listed: Listed): void {
+  const entry: Entry | undefined = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
+  session.outcomes.set({
+    op: 'skip',
+    kind: kind.kind,
+    namespace: listed.namespace,
+    name: listed.name,
+    workspace: entry?.workspace ?? '',
+    path: entry?.path ?? '',
+    state: '',
+    reason: 'Disabled',
+    message: 'windmill.dev/reconcile is disabled: left alone, still owned.'
+  })
+}

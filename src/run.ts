@@ -1,0 +1,215 @@
+/** The whole job, top to bottom. Each line is one stage; each stage has one file. */
+import { randomUUID } from 'node:crypto'
+import type { Config } from './config.ts'
+import { loadLedger, openLedger, saveRun, settleIncarnation } from './database/ledger.ts'
+import { SyncError } from './errors.ts'
+import { ensureIdentities } from './identities.ts'
+import { type AnyKind, type Context, LINKED, type Listed, objectKey, type Stray, targetKey } from './model.ts'
+import { pruneKind } from './prune.ts'
+import { makePublisher, silentPublisher } from './publish.ts'
+import { reconcileKind } from './reconcile.ts'
+import { announced, wavesOf } from './registry.ts'
+import { makeReport, type Report, sentenceOf } from './report.ts'
+import { selectKinds } from './scope.ts'
+import { claimsByKind, engineView, isOwned, Outcomes, type Session, type World } from './session.ts'
+import { listKind, type Surveyed, survey } from './survey.ts'
+
+/** What the database said of itself at the start. */
+export interface Footing {
+  readonly capabilities: Context['capabilities']
+  /** For the report. */
+  readonly windmillSchema: string
+}
+
+export async function run(config: Config, world: World, footing: Footing): Promise<Report> {
+  const startedAt = new Date()
+  const session = await begin(config, world, footing)
+  let error: SyncError | undefined
+  try {
+    const surveyed = await surveyAll(session)
+    await preflight(session, surveyed)
+    await reconcileAll(session, surveyed)
+    await pruneAll(session, surveyed)
+    if (session.signal.aborted) throw interrupted(session.signal)
+  } catch (thrown) {
+    if (!(thrown instanceof SyncError)) throw thrown
+    error = thrown
+  } finally {
+    const { written } = await session.publisher.settle()
+    session.written.count += written
+  }
+  return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
+}
+
+/** Reads the ledger and all that holds for the whole run. */
+async function begin(config: Config, world: World, footing: Footing): Promise<Session> {
+  const { source, database, log } = world
+  const dry = config.command === 'plan'
+  const { present } = await openLedger(database, !dry)
+  const { ledger, moved } = await database.read(sql => loadLedger(sql, source.id, present))
+  if (moved && !dry) await database.write(settleIncarnation)
+  const found = await database.read(sql => sql<{ id: string }[]>`select id from workspace`)
+  const linked = linkedTargets(ledger)
+  const namespaces = new Map<string, Readonly<Record<string, string>>>()
+  const context: Context = {
+    capabilities: footing.capabilities,
+    user: config.user,
+    email: config.email,
+    salt: config.salt,
+    linkedBy: (workspace, path) => linked.get(`${workspace}\0${path}`)
+  }
+  const tells = !dry && config.from === undefined && config.status !== 'none'
+  return {
+    ...world,
+    config,
+    dry,
+    connections: connectionsFor(config),
+    context,
+    ledger,
+    outcomes: new Outcomes(),
+    publisher: tells ? makePublisher({ source, database, log, concurrency: config.concurrency }) : silentPublisher,
+    claims: claimsByKind(),
+    workspaces: new Set(found.map(one => one.id)),
+    identities: new Map(),
+    moved: new Set(),
+    written: { count: 0 },
+    namespaces,
+    rules: {
+      mapping: config.namespaceMapping,
+      adminNamespaces: new Set(config.adminNamespaces),
+      policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
+      namespaces
+    }
+  }
+}
+
+/** Two connections were as fast as more when measured; a few more help where the database is far away. */
+export const connectionsFor = ({ concurrency }: Pick<Config, 'concurrency'>): number =>
+  Math.min(4, Math.max(2, Math.floor(concurrency / 8)))
+
+/** Secret variables that objects generated, by target. */
+function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, string> {
+  const linked = new Map<string, string>()
+  for (const { byTarget } of ledger.all()) {
+    for (const entry of byTarget.values()) {
+      if (!isOwned(entry)) continue
+      for (const field of entry.fields) {
+        if (!field.startsWith(LINKED)) continue
+        const by = `${entry.kind} ${objectKey(entry.namespace ?? '', entry.name ?? '')}`
+        linked.set(targetKey(entry.workspace ?? '', field.slice(LINKED.length)), by)
+      }
+    }
+  }
+  return linked
+}
+
+/** Lists all kinds at once, then finds out what may have changed. */
+async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
+  const { config, source } = session
+  const wanted = selectKinds([...session.kinds, ...announced], config.kinds)
+  const listings = await Promise.all(wanted.map(async kind => ({ kind, listing: await listKind(session, kind) })))
+  const names = new Set(listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)))
+  for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
+  for (const stray of source.strays()) tellStray(session, stray)
+  const surveyed: Surveyed[] = []
+  for (const { kind, listing } of listings) {
+    if (isSupported(kind)) surveyed.push(await survey(session, kind, listing))
+    else tellAnnounced(session, listing ?? [])
+  }
+  return surveyed
+}
+
+const isSupported = (kind: AnyKind | (typeof announced)[number]): kind is AnyKind => 'compile' in kind
+
+function tellStray(session: Session, { kind, namespace, name, error }: Stray): void {
+  const { code: reason, message } = error
+  session.outcomes.add({ op: 'error', kind, namespace, name, workspace: '', path: '', state: 'Error', reason, message })
+}
+
+function tellAnnounced(session: Session, listing: readonly Listed[]): void {
+  session.outcomes.expect(listing.length)
+  for (const { kind, namespace, name } of listing) {
+    session.outcomes.set({
+      op: 'skip',
+      kind,
+      namespace,
+      name,
+      workspace: '',
+      path: '',
+      state: '',
+      reason: 'NotSupportedYet',
+      message: `${kind} is not supported yet by this version; the object is left alone.`
+    })
+  }
+}
+
+/** Lets kinds refuse the run before its first write, for the workspaces that their CRs go to. */
+async function preflight(session: Session, surveyed: readonly Surveyed[]): Promise<void> {
+  for (const { kind, placed } of surveyed) {
+    const view = engineView(kind)
+    const workspaces = [...placed].filter(one => session.workspaces.has(one))
+    if (view.preflight && workspaces.length > 0) {
+      await session.database.read(async sql => view.preflight?.(sql, workspaces, session.context))
+    }
+  }
+}
+
+/** Creates and updates, wave by wave; the service identity is seen to once workspaces are there. */
+async function reconcileAll(session: Session, surveyed: readonly Surveyed[]): Promise<void> {
+  for (const wave of wavesOf(surveyed.map(one => one.kind))) {
+    if (session.signal.aborted) return
+    if (wave.some(kind => kind.inWorkspace !== false)) {
+      await ensureIdentities(
+        session,
+        surveyed.flatMap(one => [...one.placed])
+      )
+    }
+    const kinds = surveyed.filter(one => wave.includes(one.kind))
+    const settled = await Promise.allSettled(kinds.map(one => reconcileKind(session, one)))
+    for (const one of settled) if (one.status === 'rejected') throw one.reason
+  }
+}
+
+/** Deletions, waves reversed. */
+async function pruneAll(session: Session, surveyed: readonly Surveyed[]): Promise<void> {
+  const unread = session.source.strays().some(one => one.kind === '')
+  for (const wave of wavesOf(surveyed.map(one => one.kind)).toReversed()) {
+    for (const kind of wave) {
+      if (session.signal.aborted) return
+      const one = surveyed.find(other => other.kind === kind)
+      if (one && !unread) await pruneKind(session, one)
+    }
+  }
+}
+
+const interrupted = (signal: AbortSignal): SyncError =>
+  new SyncError('Interrupted', `Stopped before the end (${String(signal.reason)}); the next run does the rest.`)
+
+async function finish(
+  session: Session,
+  end: { startedAt: Date; error: SyncError | undefined; windmillSchema: string }
+): Promise<Report> {
+  const { config, source, outcomes } = session
+  const report = makeReport({
+    id: randomUUID(),
+    ...end,
+    finishedAt: new Date(),
+    command: config.command,
+    cluster: source.id,
+    kept: outcomes.kept(),
+    outcomes: outcomes.all(),
+    exitOnChanges: config.exitCode
+  })
+  if (session.dry || session.written.count === 0 || end.error) return report
+  const { id, durationMs, command, cluster, exitCode } = report.run
+  const { startedAt } = end
+  const message = sentenceOf(report)
+  try {
+    await session.database.write(sql =>
+      saveRun(sql, { id, durationMs, command, cluster, exitCode, startedAt, counts: report.counts, message })
+    )
+  } catch (error) {
+    session.log.warn('run not noted in the ledger', { error: (error as Error).message })
+  }
+  return report
+}

@@ -1,0 +1,101 @@
+/** What all stages of one run share. */
+import { Claims } from './claims.ts'
+import type { Config } from './config.ts'
+import type { Database } from './database/client.ts'
+import type { Ledger } from './database/ledger.ts'
+import type { Log } from './log.ts'
+import type { AnyKind, Context, Entry, Kind, Outcome, Source } from './model.ts'
+import { objectKey } from './model.ts'
+import type { Publisher } from './publish.ts'
+import type { TenancyRules } from './tenancy.ts'
+
+/** What `run` is given: everything that has a life outside of it. */
+export interface World {
+  readonly source: Source
+  readonly database: Database
+  readonly kinds: readonly AnyKind[]
+  readonly validate: (kind: string) => Validate
+  readonly log: Log
+  /** Aborted by SIGTERM or the deadline: finish what is in flight, start nothing. */
+  readonly signal: AbortSignal
+}
+
+/** Checks a spec against its CRD: defaults applied, every fault a sentence. */
+export type Validate = (spec: unknown) => { readonly spec: unknown; readonly faults: readonly string[] }
+
+export interface Session extends World {
+  readonly config: Config
+  /** `plan`: nothing is written anywhere. */
+  readonly dry: boolean
+  /** Batches at work at once: as many as there are connections. */
+  readonly connections: number
+  readonly context: Context
+  readonly ledger: Ledger
+  readonly rules: TenancyRules
+  /** Filled once the CRs are listed; `rules` looks at it. */
+  readonly namespaces: Map<string, Readonly<Record<string, string>>>
+  readonly outcomes: Outcomes
+  readonly publisher: Publisher
+  /** Claims on targets by kind. */
+  readonly claims: (kind: string) => Claims
+  /** Ids of the workspaces that exist (in a plan: or will). */
+  readonly workspaces: Set<string>
+  /** Why a workspace cannot be written to, by id; absent: not looked at yet; '': fine. */
+  readonly identities: Map<string, string>
+  /** `kind/namespace/name` of CRs that a plan would place somewhere: where they were before, they are gone. */
+  readonly moved: Set<string>
+  /** Number of rows, ledger entries and statuses written: 0 means the world was as wanted. */
+  readonly written: { count: number }
+}
+
+/** What became of the CRs of this run. Those that are simply kept are only counted. */
+export class Outcomes {
+  readonly #told = new Map<string, Outcome>()
+  readonly #quiet = new Map<string, number>()
+  #listed = 0
+  #toldOfListed = new Set<string>()
+
+  /** CRs that the run is about. */
+  expect(count: number): void {
+    this.#listed += count
+  }
+
+  /** The last word on an object counts. */
+  set(outcome: Outcome): void {
+    const key = `${outcome.kind}/${objectKey(outcome.namespace, outcome.name)}`
+    this.#told.set(key, outcome)
+    this.#toldOfListed.add(key)
+  }
+
+  /** About something that is no listed CR: a whole kind, a broken file, a row whose CR is gone. */
+  add(outcome: Outcome): void {
+    const key = `${outcome.kind}/${outcome.namespace}/${outcome.name}/${outcome.path}/${outcome.reason}`
+    this.#quiet.set(key, (this.#quiet.get(key) ?? 0) + 1)
+    this.#told.set(`${key}#${this.#quiet.get(key)}`, outcome)
+  }
+
+  all(): readonly Outcome[] {
+    return [...this.#told.values()]
+  }
+
+  /** Listed CRs that nothing else was said about. */
+  kept(): number {
+    return this.#listed - this.#toldOfListed.size
+  }
+}
+
+export function claimsByKind(): (kind: string) => Claims {
+  const known = new Map<string, Claims>()
+  return kind => {
+    let found = known.get(kind)
+    if (!found) known.set(kind, (found = new Claims()))
+    return found
+  }
+}
+
+/** The engine's view of a kind: it passes specs and facts through without looking. */
+export const engineView = (kind: AnyKind): Kind => kind as unknown as Kind
+
+/** Whether the ledger says that the entry's target is held for a CR (rather than given up). */
+export const isOwned = (entry: Entry | undefined): entry is Entry =>
+  entry !== undefined && entry.path !== null && entry.state !== 'Released'

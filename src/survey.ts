@@ -1,0 +1,194 @@
+/** The first stage: what is listed, and which of it may differ from the database. Marks only ever save work. */
+import pLimit from 'p-limit'
+import { SyncError } from './errors.ts'
+import { canonical, fingerprintOf } from './fingerprint.ts'
+import {
+  type AnyKind,
+  type Entry,
+  type Listed,
+  objectKey,
+  type Ref,
+  type Source,
+  type Target,
+  targetKey
+} from './model.ts'
+import { matches } from './scope.ts'
+import { engineView, isOwned, type Session } from './session.ts'
+import { isAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
+
+/** One kind as this run found it. */
+export interface Surveyed {
+  readonly kind: AnyKind
+  /** Keys of all CRs that exist, selected or not: what is in here is not gone. */
+  readonly existing: ReadonlySet<string>
+  /** Selected CRs whose marks moved: these are read and compared in full. */
+  readonly changed: readonly Listed[]
+  /** Number of CRs of the kind in the source. */
+  readonly total: number
+  /** Workspaces that the selected CRs go to, so far as can be told before they are read. */
+  readonly placed: ReadonlySet<string>
+  /** The kind could not be listed, or a document of it could not be read: nothing of it is pruned. */
+  readonly incomplete: boolean
+}
+
+/** Raised when the engine itself would judge or store the same CR differently. */
+const ENGINE_RULES = 1
+
+/** How many targets are asked for at once: bounds the size of one query's parameter and answer. */
+const TOKENS_AT_ONCE = 10_000
+
+/** Lists a kind; a failure is the kind's error, never "no objects". */
+export async function listKind(
+  session: Session,
+  kind: Pick<AnyKind, 'kind' | 'plural'>
+): Promise<readonly Listed[] | undefined> {
+  try {
+    return await session.source.list(kind)
+  } catch (error) {
+    if (!(error instanceof SyncError) || session.signal.aborted) throw error
+    if (error.code !== 'ListFailed' && error.code !== 'ListForbidden' && error.code !== 'CrdMissing') throw error
+    session.log.error('kind not listed', { kind: kind.kind, reason: error.code, error: error.message })
+    session.outcomes.add({
+      op: 'error',
+      kind: kind.kind,
+      namespace: '',
+      name: '',
+      workspace: '',
+      path: '',
+      state: 'Error',
+      reason: error.code,
+      message: error.message
+    })
+    return undefined
+  }
+}
+
+/** Sorts a kind's CRs into those to compare and those whose marks stand still. */
+export async function survey(
+  session: Session,
+  kind: AnyKind,
+  listing: readonly Listed[] | undefined
+): Promise<Surveyed> {
+  const all = listing ?? []
+  const selected = all.filter(one => matches(one.labels, session.config.selector))
+  session.outcomes.expect(selected.length)
+  const versions = await referencedVersions(session, kind, selected)
+  const changed: Listed[] = []
+  const quiet: { listed: Listed; entry: Entry }[] = []
+  for (const listed of selected) {
+    const entry = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
+    if (entry && isQuiet(session, kind, { listed, entry, versions })) quiet.push({ listed, entry })
+    else changed.push(listed)
+  }
+  const moved = await movedTargets(
+    session,
+    kind,
+    quiet.map(one => one.entry)
+  )
+  for (const { listed, entry } of quiet) {
+    if (moved.has(targetKey(entry.workspace ?? '', entry.path ?? ''))) changed.push(listed)
+    else session.claims(kind.kind).enter(entry.workspace ?? '', entry.path ?? '', listed)
+  }
+  return {
+    kind,
+    existing: new Set(all.map(one => objectKey(one.namespace, one.name))),
+    changed,
+    total: all.length,
+    placed: placedIn(session, kind, selected),
+    incomplete: listing === undefined || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
+  }
+}
+
+function placedIn(session: Session, kind: AnyKind, listed: readonly Listed[]): ReadonlySet<string> {
+  const { byObject } = session.ledger.of(kind.kind)
+  const places = new Set<string>()
+  for (const { namespace, name } of listed) {
+    const known = byObject.get(objectKey(namespace, name))?.workspace
+    const place = known ?? mappedWorkspace(namespace, session.rules.mapping)
+    if (place !== undefined && kind.inWorkspace !== false) places.add(place)
+  }
+  return places
+}
+
+/** Everything of the cluster's side that the row depends on has the versions that the ledger remembers. */
+function isQuiet(session: Session, kind: AnyKind, one: { listed: Listed; entry: Entry; versions: Versions }): boolean {
+  const { listed, entry, versions } = one
+  if (session.config.refresh || !isOwned(entry) || entry.fingerprint === '' || entry.state !== 'Synced') return false
+  if (session.publisher.active && entry.reported === '') return false
+  if (!isAllowed(listed.namespace, entry.workspace ?? '', session.rules)) return false
+  const seen = entry.refs.map(ref => versions.get(refKey(listed.namespace, ref)))
+  return entry.fingerprint === fingerprint(session, kind, listed, seen)
+}
+
+/** The mark of a CR's whole input; `seen`: versions of what it refers to, in the order of its refs; '' when unusable. */
+export function fingerprint(
+  session: Session,
+  kind: AnyKind,
+  listed: Listed,
+  seen: readonly (string | undefined)[]
+): string {
+  try {
+    const { deletion, ownDeletion } = policiesFor(listed, session.rules)
+    const mapped = mappedWorkspace(listed.namespace, session.rules.mapping) ?? ''
+    const parts = [
+      String(ENGINE_RULES),
+      String(kind.rules),
+      listed.uid,
+      listed.revision,
+      mapped,
+      deletion,
+      String(ownDeletion)
+    ]
+    return fingerprintOf([...parts, canonical(listed.annotations), ...seen.map(version => version ?? '')])
+  } catch {
+    return ''
+  }
+}
+
+type Versions = ReadonlyMap<string, string | undefined>
+
+/** `Secret/name`, as the ledger keeps it. */
+export const refText = (ref: Pick<Ref, 'kind' | 'name'>): string => `${ref.kind}/${ref.name}`
+const refKey = (namespace: string, ref: string): string => `${namespace}/${ref}`
+
+/** Versions of the Secrets and ConfigMaps that the ledger remembers for these CRs; asked for once each. */
+async function referencedVersions(session: Session, kind: AnyKind, listed: readonly Listed[]): Promise<Versions> {
+  const wanted = new Map<string, { namespace: string; ref: string }>()
+  const { byObject } = session.ledger.of(kind.kind)
+  for (const { namespace, name } of listed) {
+    for (const ref of byObject.get(objectKey(namespace, name))?.refs ?? []) {
+      wanted.set(refKey(namespace, ref), { namespace, ref })
+    }
+  }
+  const limit = pLimit(session.config.concurrency)
+  const found = await Promise.all(
+    [...wanted].map(([key, { namespace, ref }]) =>
+      limit(async () => [key, await versionOf(session.source, namespace, ref)] as const)
+    )
+  )
+  return new Map(found)
+}
+
+async function versionOf(source: Source, namespace: string, ref: string): Promise<string | undefined> {
+  const [kind, name] = ref.split('/') as [Ref['kind'], string]
+  return source.version(kind, namespace, name)
+}
+
+/** Targets whose rows are not as the ledger left them (or are gone). */
+async function movedTargets(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<ReadonlySet<string>> {
+  const moved = new Set<string>()
+  for (let from = 0; from < entries.length; from += TOKENS_AT_ONCE) {
+    const some = entries.slice(from, from + TOKENS_AT_ONCE)
+    const targets: Target[] = some.map(one => ({
+      workspace: one.workspace ?? '',
+      path: one.path ?? '',
+      fields: one.fields
+    }))
+    const tokens = await session.database.read(sql => engineView(kind).tokens(sql, targets, session.context))
+    for (const entry of some) {
+      const key = targetKey(entry.workspace ?? '', entry.path ?? '')
+      if (tokens.get(key) !== entry.token) moved.add(key)
+    }
+  }
+  return moved
+}

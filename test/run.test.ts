@@ -1,0 +1,417 @@
+/** Whole runs from a folder: first, second, dry, refused, partly failed, renamed, deleted, interrupted. */
+import type postgres from 'postgres'
+import type { Report } from '../src/report.ts'
+import { withDatabase } from './support/database.ts'
+import { cr, putManifests, runJob, withManifests } from './support/job.ts'
+import { assert, rejects, suite } from './support/suite.ts'
+
+const test = suite('run')
+
+const workspace = cr('Workspace', 'demo', { id: 'demo', name: 'Demo' }, { namespace: 'windmill-system' })
+const folder = cr('Folder', 'ops', { name: 'ops' })
+const variable = (name: string, spec: object = {}, metadata: object = {}): ReturnType<typeof cr> =>
+  cr('Variable', name, { path: `f/ops/${name}`, value: name, ...spec }, metadata)
+
+interface Bench {
+  readonly sql: postgres.Sql
+  readonly url: string
+  /** Runs over these manifests. */
+  readonly run: (manifests: readonly object[] | string, ...argv: string[]) => Promise<Report>
+}
+
+/** A fresh database and a folder of manifests that each run replaces. */
+const withBench = (body: (bench: Bench) => Promise<void>): (() => Promise<void>) => {
+  return () =>
+    withDatabase('2026-08', ({ url, sql }) =>
+      withManifests([], folder =>
+        body({
+          sql,
+          url,
+          run: (manifests, ...argv) => {
+            putManifests(folder, manifests)
+            const command = ['plan', 'reconcile'].includes(argv[0] ?? '') ? argv : ['reconcile', ...argv]
+            return runJob([...command, '--from', folder, '--verbose'], { DATABASE_URL: url })
+          }
+        })
+      )
+    )
+}
+
+const ops = (report: Report): Record<string, string> =>
+  Object.fromEntries(report.objects.map(one => [one.name || one.kind, one.op]))
+
+const reasonOf = (report: Report, name: string): string => report.objects.find(one => one.name === name)?.reason ?? ''
+
+const values = async (sql: postgres.Sql): Promise<Record<string, string>> => {
+  const rows = await sql<{ path: string; value: string }[]>`
+    select path, value from variable where workspace_id = 'demo' and not is_secret order by path`
+  return Object.fromEntries(rows.map(one => [one.path, one.value]))
+}
+
+/** Everything that was ever written to any table. */
+async function writesOf(sql: postgres.Sql): Promise<Record<string, number>> {
+  await sql`select pg_stat_force_next_flush()`
+  const rows = await sql<{ name: string; writes: number }[]>`
+    select schemaname || '.' || relname as name, (n_tup_ins + n_tup_upd + n_tup_del)::int as writes
+      from pg_stat_user_tables where n_tup_ins + n_tup_upd + n_tup_del > 0`
+  return Object.fromEntries(rows.map(one => [one.name, one.writes]))
+}
+
+test(
+  'a first run creates everything in its order, whatever the order of the manifests',
+  withBench(async ({ run, sql }) => {
+    const report = await run([variable('a'), folder, workspace])
+    assert.equal(ops(report), { a: 'create', demo: 'create', ops: 'create' })
+    assert.is(report.run.exitCode, 0)
+    assert.equal(await values(sql), { 'f/ops/a': 'a' })
+  })
+)
+
+test(
+  'a second run keeps everything and writes nothing to any table',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a'), variable('b')]
+    await run(manifests)
+    const before = await writesOf(sql)
+    const report = await run(manifests)
+    assert.equal(report.counts, { create: 0, update: 0, adopt: 0, delete: 0, keep: 4, conflict: 0, error: 0, skip: 0 })
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
+  'a full comparison of an unchanged world writes nothing either',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    const before = await writesOf(sql)
+    assert.is((await run(manifests, '--refresh')).counts.keep, 3)
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
+  'an edited manifest updates its row and no other',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')])
+    const [b] = await sql<{ xmin: string }[]>`select xmin::text from variable where path = 'f/ops/b'`
+    const report = await run([workspace, folder, variable('a', { value: 'new' }), variable('b')])
+    assert.equal(ops(report), { a: 'update' })
+    assert.equal(await values(sql), { 'f/ops/a': 'new', 'f/ops/b': 'b' })
+    const [after] = await sql<{ xmin: string }[]>`select xmin::text from variable where path = 'f/ops/b'`
+    assert.equal(after, b)
+  })
+)
+
+test(
+  'what somebody edited in the database is put right; what the manifest does not state is left',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    await sql`update variable set value = 'theirs', extra_perms = '{"u/bob": true}' where path = 'f/ops/a'`
+    assert.equal(ops(await run(manifests)), { a: 'update' })
+    assert.equal(await values(sql), { 'f/ops/a': 'a' })
+    const [row] = await sql`select extra_perms from variable where path = 'f/ops/a'`
+    assert.equal(row?.['extra_perms'], { 'u/bob': true })
+  })
+)
+
+test(
+  'db-wins leaves an edited row, says so, and is quiet about it from then on',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    await sql`update variable set value = 'theirs' where path = 'f/ops/a'`
+    const report = await run(manifests, '--conflict-policy', 'db-wins')
+    assert.is(reasonOf(report, 'a'), 'ChangedInDatabase')
+    assert.equal(await values(sql), { 'f/ops/a': 'theirs' })
+    const before = await writesOf(sql)
+    await run(manifests, '--conflict-policy', 'db-wins')
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
+  'a row that nobody manages is adopted, and corrected under crd-wins',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder])
+    await sql`insert into variable (workspace_id, path, value) values ('demo', 'f/ops/a', 'a'), ('demo', 'f/ops/b', 'theirs')`
+    const planned = await run([workspace, folder, variable('a'), variable('b')], '--adopt', 'identical')
+    assert.equal(ops(planned), { a: 'adopt', b: 'conflict' })
+    assert.equal(ops(await run([workspace, folder, variable('a'), variable('b')])), { b: 'adopt' })
+    assert.equal(await values(sql), { 'f/ops/a': 'a', 'f/ops/b': 'b' })
+  })
+)
+
+test(
+  'a row deleted in the database is created again',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    await sql`delete from variable where path = 'f/ops/a'`
+    assert.equal(ops(await run(manifests)), { a: 'create' })
+    assert.equal(await values(sql), { 'f/ops/a': 'a' })
+  })
+)
+
+test(
+  'a lost ledger is made again without a write to Windmill',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    await sql`drop schema windmill_iac cascade`
+    const before = await writesOf(sql)
+    const report = await run(manifests)
+    assert.is(report.counts.adopt, 3)
+    const after = await writesOf(sql)
+    for (const [table, writes] of Object.entries(after)) {
+      if (!table.startsWith('windmill_iac.')) assert.is(writes, before[table], table)
+    }
+    assert.is((await run(manifests)).counts.keep, 3)
+  })
+)
+
+test(
+  'plan shows the same and writes nothing, not even the ledger',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    const before = await writesOf(sql)
+    const planned = await run(manifests, 'plan', '--exit-code')
+    assert.is(planned.run.exitCode, 2)
+    assert.equal(ops(planned), { a: 'create', demo: 'create', ops: 'create' })
+    assert.equal(await writesOf(sql), before)
+    const [schema] = await sql`select to_regnamespace('windmill_iac') is null as none`
+    assert.ok(schema?.['none'])
+    await run(manifests)
+    assert.is((await run(manifests, 'plan', '--exit-code')).run.exitCode, 0)
+  })
+)
+
+test(
+  'of two CRs for one path the older has it, the other is in conflict and takes it over when it is free',
+  withBench(async ({ run, sql }) => {
+    const older = variable('older', { path: 'f/ops/x', value: 'older' }, { creationTimestamp: '2026-01-01T00:00:00Z' })
+    const younger = variable(
+      'younger',
+      { path: 'f/ops/x', value: 'younger' },
+      { creationTimestamp: '2026-02-01T00:00:00Z' }
+    )
+    const report = await run([workspace, folder, younger, older])
+    assert.equal(ops(report), { demo: 'create', ops: 'create', older: 'create', younger: 'conflict' })
+    assert.is(reasonOf(report, 'younger'), 'ClaimedTwice')
+    assert.is(report.run.exitCode, 1)
+    assert.equal(await values(sql), { 'f/ops/x': 'older' })
+    const next = await run([workspace, folder, younger])
+    assert.is(next.counts.delete, 0)
+    assert.is(reasonOf(next, 'younger'), 'Synced')
+    assert.equal(await values(sql), { 'f/ops/x': 'younger' })
+  })
+)
+
+test(
+  'an older CR that comes later takes the path, and the younger is told',
+  withBench(async ({ run, sql }) => {
+    const older = variable('older', { path: 'f/ops/x', value: 'older' }, { creationTimestamp: '2026-01-01T00:00:00Z' })
+    const younger = variable(
+      'younger',
+      { path: 'f/ops/x', value: 'younger' },
+      { creationTimestamp: '2026-02-01T00:00:00Z' }
+    )
+    await run([workspace, folder, younger])
+    const report = await run([workspace, folder, younger, older])
+    assert.is(reasonOf(report, 'younger'), 'ClaimedTwice')
+    assert.equal(await values(sql), { 'f/ops/x': 'older' })
+    const before = await writesOf(sql)
+    const again = await run([workspace, folder, younger, older])
+    assert.is(reasonOf(again, 'younger'), 'ClaimedTwice')
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
+  'two CRs may swap their paths in one run',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')])
+    const report = await run([
+      workspace,
+      folder,
+      variable('a', { path: 'f/ops/b' }),
+      variable('b', { path: 'f/ops/a' })
+    ])
+    assert.equal(ops(report), { a: 'update', b: 'update' })
+    assert.equal(await values(sql), { 'f/ops/a': 'b', 'f/ops/b': 'a' })
+  })
+)
+
+test(
+  'a CR that is gone releases its row by default, and deletes it where that is wished',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b'), variable('c')])
+    const report = await run([workspace, folder, variable('b'), variable('c')])
+    assert.is(reasonOf(report, 'a'), 'Released')
+    assert.ok('f/ops/a' in (await values(sql)))
+    assert.is(
+      reasonOf(await run([workspace, folder, variable('c')], '--deletion-policy', 'delete'), 'b'),
+      'Released',
+      'the policy is remembered'
+    )
+    await run([workspace, folder, variable('c')], '--deletion-policy', 'delete')
+    const gone = await run([workspace, folder], '--max-deletes', '100%')
+    assert.is(reasonOf(gone, 'c'), 'Deleted')
+    assert.equal(Object.keys(await values(sql)), ['f/ops/a', 'f/ops/b'])
+    const [kept] = await sql`select manifest from windmill_iac.deleted`
+    assert.match(String(kept?.['manifest']), /kind: WindmillVariable[\s\S]*value: c/)
+  })
+)
+
+test(
+  'a row that was released is adopted again when its CR comes back',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')])
+    await run([workspace, folder, variable('b')])
+    assert.equal(ops(await run([workspace, folder, variable('a'), variable('b')])), { a: 'adopt' })
+    assert.is((await run([workspace, folder, variable('a'), variable('b')])).counts.keep, 4)
+    assert.ok('f/ops/a' in (await values(sql)))
+  })
+)
+
+test(
+  'a CR whose path changed makes the new row and gives up the old one',
+  withBench(async ({ run, sql }) => {
+    const kept = variable('kept')
+    await run([
+      workspace,
+      folder,
+      kept,
+      variable('a', {}, { annotations: { 'windmill.dev/deletion-policy': 'delete' } })
+    ])
+    const moved = variable('a', { path: 'f/ops/moved' }, { annotations: { 'windmill.dev/deletion-policy': 'delete' } })
+    const report = await run([workspace, folder, kept, moved])
+    assert.is(report.counts.create, 1)
+    assert.is(report.counts.delete, 1)
+    assert.equal(Object.keys(await values(sql)), ['f/ops/kept', 'f/ops/moved'])
+  })
+)
+
+test(
+  'the guard holds back too many deletions, everything else is done, exit 3',
+  withBench(async ({ run, sql }) => {
+    const some = Array.from({ length: 12 }, (_, n) => variable(`v${n}`))
+    await run([workspace, folder, ...some])
+    const report = await run([workspace, folder, ...some.slice(0, 8), variable('new')])
+    assert.is(report.run.exitCode, 3)
+    assert.is(report.counts.create, 1)
+    assert.match(
+      report.objects.find(one => one.reason === 'DeletionGuard')?.message ?? '',
+      /4 of 13 owned objects.*--max-deletes 4/
+    )
+    assert.is(Object.keys(await values(sql)).length, 13)
+    assert.is(
+      (await run([workspace, folder, ...some.slice(0, 8), variable('new')], '--max-deletes', '4')).counts.delete,
+      4
+    )
+  })
+)
+
+test(
+  'a kind that lists empty although it owned objects deletes nothing',
+  withBench(async ({ run }) => {
+    await run([workspace, folder, variable('a')])
+    const report = await run([workspace, folder])
+    assert.is(report.run.exitCode, 3)
+    assert.match(
+      report.objects.find(one => one.reason === 'DeletionGuard')?.message ?? '',
+      /no object is listed any more, but 1 are owned/
+    )
+    assert.is((await run([workspace, folder], '--max-deletes', '1')).counts.delete, 1)
+  })
+)
+
+test(
+  'what falls out of scope is never pruned',
+  withBench(async ({ run, sql }) => {
+    const labelled = variable('a', {}, { labels: { team: 'x' } })
+    await run([workspace, folder, labelled, variable('b')])
+    await run([workspace, folder, labelled, variable('b')], '--selector', 'team=y')
+    await run([workspace, folder], '--kinds', 'folder,workspace')
+    await run([], '--watch-namespaces', 'elsewhere')
+    const report = await run([workspace, folder, labelled, variable('b')])
+    assert.is(report.counts.keep, 4)
+    assert.equal(Object.keys(await values(sql)), ['f/ops/a', 'f/ops/b'])
+  })
+)
+
+test(
+  'a paused CR is left alone, and still owns its row',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')])
+    const paused = variable('a', { value: 'changed' }, { annotations: { 'windmill.dev/reconcile': 'disabled' } })
+    assert.equal(ops(await run([workspace, folder, paused, variable('b')])), { a: 'skip' })
+    assert.equal(await values(sql), { 'f/ops/a': 'a', 'f/ops/b': 'b' })
+  })
+)
+
+test(
+  'kinds that come later are told so, and are no failure',
+  withBench(async ({ run }) => {
+    const report = await run([workspace, cr('Script', 's', { path: 'f/ops/s', language: 'bun', content: '' })])
+    assert.is(reasonOf(report, 's'), 'NotSupportedYet')
+    assert.is(report.run.exitCode, 0)
+  })
+)
+
+test(
+  'a dump that was restored elsewhere is compared once and not written',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a')]
+    await run(manifests)
+    await sql`update windmill_iac.meta set value = 'another database' where key = 'incarnation'`
+    const [before] = await sql`select xmin::text from variable where path = 'f/ops/a'`
+    assert.is((await run(manifests)).counts.keep, 3)
+    const [after] = await sql`select xmin::text from variable where path = 'f/ops/a'`
+    assert.equal(after, before)
+    const settled = await writesOf(sql)
+    assert.is((await run(manifests)).counts.keep, 3)
+    assert.equal(await writesOf(sql), settled)
+  })
+)
+
+test(
+  'a ledger newer than the program is refused before any write',
+  withBench(async ({ run, sql }) => {
+    await run([workspace])
+    await sql`insert into windmill_iac.migration (version) values (99)`
+    const error = await rejects(run([workspace, folder]))
+    assert.match(error.message, /version 99/)
+    const folders = await sql`select from folder where name = 'ops'`
+    assert.is(folders.length, 0)
+  })
+)
+
+test(
+  'an interrupted run says so and leaves the rest to the next',
+  withBench(async ({ url, sql }) => {
+    const stop = new AbortController()
+    stop.abort('SIGTERM')
+    await withManifests([workspace, folder, variable('a')], async folder => {
+      const report = await runJob(['--from', folder], { DATABASE_URL: url }, stop.signal)
+      assert.is(report.run.exitCode, 4)
+      assert.is(report.run.error?.code, 'Interrupted')
+      assert.is((await runJob(['--from', folder], { DATABASE_URL: url })).run.exitCode, 0)
+    })
+    assert.equal(await values(sql), { 'f/ops/a': 'a' })
+  })
+)
+
+test(
+  'two clusters on one database leave each other alone',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')], '--cluster-id', 'one')
+    const report = await run([variable('a', { value: 'two' }), variable('c')], '--cluster-id', 'two')
+    assert.equal(ops(report), { a: 'conflict', c: 'create' })
+    assert.is(reasonOf(report, 'a'), 'OwnedByAnotherCluster')
+    assert.equal(await values(sql), { 'f/ops/a': 'a', 'f/ops/b': 'b', 'f/ops/c': 'c' })
+  })
+)
+
+test.run()
