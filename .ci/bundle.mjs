@@ -38,6 +38,7 @@ await build({
 })
 // The same places relative to main.js as in the source tree: ../../package.json and ../../crds.
 cpSync('crds', `${out}/crds`, { recursive: true })
+cpSync('src/database/embedded/windmill-2026-08.json', `${out}/bin/src/embedded/windmill-2026-08.json`)
 cpSync('LICENSE', `${out}/LICENSE`)
 const { name, version, license, type, engines } = JSON.parse(await (await import('node:fs/promises')).readFile('package.json', 'utf8'))
 writeFileSync(`${out}/package.json`, `${JSON.stringify({ name, version, license, type, engines }, null, 2)}\n`)

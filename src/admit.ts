@@ -11,6 +11,8 @@ import { policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 export interface Admitted {
   readonly input: Input
   readonly policies: ResolvedPolicies
+  /** What the status is to say besides: annotations that nothing reads. */
+  readonly warnings: readonly string[]
   /** `Secret/name` … and the version of each, in the same order. */
   readonly refs: readonly string[]
   readonly versions: readonly string[]
@@ -142,14 +144,20 @@ async function resolveAll(session: Session, kind: AnyKind, placed: readonly Plac
     fetched.set(key, known)
     return known
   }
-  return Promise.all(placed.map(one => resolve(one, engineView(kind).refs?.(one.spec) ?? [], fetchOnce)))
+  return Promise.all(
+    placed.map(async one => {
+      const resolved = await resolve(one, engineView(kind).refs?.(one.spec) ?? [], fetchOnce)
+      const warnings = session.warnings(Object.keys(one.listed.annotations))
+      return 'input' in resolved ? { ...resolved, warnings } : resolved
+    })
+  )
 }
 
 async function resolve(
   placed: Placed,
   wanted: readonly Ref[],
   fetchOnce: (namespace: string, ref: Ref) => Promise<Material>
-): Promise<Admitted | Refused> {
+): Promise<Omit<Admitted, 'warnings'> | Refused> {
   const { listed, spec, workspace, path, policies } = placed
   const materials = new Map<string, Material>()
   try {

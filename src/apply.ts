@@ -42,6 +42,8 @@ export async function applyBatch(
     return applied
   } catch (error) {
     if (!isObjectError(error)) throw error
+    // The rows were made with a key that is no longer the workspace's: no part of the batch can be repeated as it is.
+    if (error.code === 'WorkspaceKeyChanged') return batch.map(done => ({ done, stale: true }))
     const [only] = batch
     if (batch.length === 1 && only) return [{ done: only, error }]
     const half = Math.ceil(batch.length / 2)
@@ -116,7 +118,7 @@ function writeOf({ admitted, want, live, decision, compiled }: Decided): Write |
 async function audit(session: Session, kind: AnyKind, writes: readonly Write[], sql: Sql): Promise<void> {
   const entries = writes.flatMap(write =>
     engineView(kind)
-      .audit(write)
+      .audit(write, session.context)
       .map(entry => ({ ...entry, workspace: write.workspace, source: write.listed }))
   )
   await writeAudit(sql, entries, session.context)
@@ -178,8 +180,12 @@ function turnedAt(own: Entry | undefined, state: State): Date {
 }
 
 /** The decision's sentence and the notes of the kind. */
-export function messageOf({ decision, compiled }: Pick<Decided, 'decision' | 'compiled'>): string {
-  return [decision.message, ...(compiled.notes ?? [])].join(' ')
+export function messageOf({
+  admitted,
+  decision,
+  compiled
+}: Pick<Decided, 'admitted' | 'decision' | 'compiled'>): string {
+  return [decision.message, ...(compiled.notes ?? []), ...admitted.warnings].join(' ')
 }
 
 /** Whether the ledger would change: an unchanged world is not written down again. */

@@ -91,7 +91,7 @@ export function annotationWarnings(names: readonly string[]): readonly string[] 
     .filter(name => !known.includes(name))
     .map(name => {
       const meant = nearest(name, known)
-      const hint = meant === undefined ? `known are ${known.join(', ')}` : `did you mean ${PREFIX}${meant}?`
+      const hint = meant === undefined ? `known are ${known.join(', ')}.` : `did you mean ${PREFIX}${meant}?`
       return `metadata.annotations: ${PREFIX}${name.slice(0, 60)} is unknown and ignored; ${hint}`
     })
 }

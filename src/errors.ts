@@ -83,8 +83,3 @@ const conflicts: ReadonlySet<ErrorCode> = new Set([
 
 /** Who wants a target that is somebody else's is in Conflict; everything else that is wrong with an object is an Error. */
 export const stateOf = (error: SyncError): 'Conflict' | 'Error' => (conflicts.has(error.code) ? 'Conflict' : 'Error')
-
-/** For the default branch of a switch that must be complete. */
-export function unreachable(value: never): never {
-  throw new Error(`unreachable: ${JSON.stringify(value)}`)
-}

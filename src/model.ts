@@ -196,7 +196,10 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   /** Refuses the run before its first write (SyncError of scope run); `workspaces` are those of the listed CRs. */
   readonly preflight?: (sql: Sql, workspaces: readonly string[], context: Context) => Promise<void>
   readonly blockers?: (sql: Sql, removals: readonly Removal[], context: Context) => Promise<ReadonlyMap<string, string>>
-  readonly audit: (change: Write | (Removal & { readonly op: 'delete' | 'retire' })) => readonly AuditEntry[]
+  readonly audit: (
+    change: Write | (Removal & { readonly op: 'delete' | 'retire' }),
+    context: Context
+  ) => readonly AuditEntry[]
   /** Fields of this row that must be masked wherever they are shown. */
   readonly secrets?: (row: Row) => readonly string[]
   /** Whether a field that was stated at the last apply and is not any more is cleared (becomes null) rather than left. */

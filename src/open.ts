@@ -12,7 +12,7 @@ import { announced, checkKinds } from './registry.ts'
 import type { Report } from './report.ts'
 import { connectionsFor, run } from './run.ts'
 import { selectKinds } from './scope.ts'
-import type { Validate } from './session.ts'
+import type { World } from './session.ts'
 
 export interface Surroundings {
   readonly log: Log
@@ -73,10 +73,10 @@ async function reconcile(config: Config, job: Job): Promise<Report> {
     const signals = [job.signal]
     if (config.command !== 'plan') {
       const waiting = (holder: string): void => log.info('waiting for another run', { holder })
-      const lock = await database.lock(config.shard.index, config.lockTimeout, waiting)
+      const lock = await database.lock(config.shard.index, config.lockTimeout, waiting, job.signal)
       signals.push(lock.signal)
     }
-    const world = { source, database, kinds, validate: await validators(), log, signal: AbortSignal.any(signals) }
+    const world = { source, database, kinds, ...(await crds()), log, signal: AbortSignal.any(signals) }
     return await run(config, world, footing)
   } finally {
     source.close()
@@ -104,9 +104,12 @@ async function openSource(config: Config, { log, environment, kinds }: Job): Pro
 }
 
 /** CRDs are read and compiled kind by kind, when the first changed CR of a kind turns up. */
-async function validators(): Promise<(kind: string) => Validate> {
-  const { loadCrds } = await import('./crd.ts')
+async function crds(): Promise<Pick<World, 'validate' | 'warnings'>> {
+  const { annotationWarnings, loadCrds } = await import('./crd.ts')
   // Beside dist/ as in the image; beside src/ when the sources run as they are.
   const folder = ['../../crds/', '../crds/'].map(path => new URL(path, import.meta.url)).find(url => existsSync(url))
-  return loadCrds(folder ?? new URL('../../crds/', import.meta.url)).validator
+  return {
+    validate: loadCrds(folder ?? new URL('../../crds/', import.meta.url)).validator,
+    warnings: annotationWarnings
+  }
 }

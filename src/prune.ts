@@ -192,7 +192,7 @@ async function audit(session: Session, kind: AnyKind, going: readonly Going[], s
     const removal = removalOf(one)
     const op = one.decision === 'remove' ? 'delete' : 'retire'
     return engineView(kind)
-      .audit({ ...removal, op })
+      .audit({ ...removal, op }, session.context)
       .map(entry => ({ ...entry, workspace: removal.workspace, source: { ...removal.listed, generation: 0 } }))
   })
   await writeAudit(sql, entries, session.context)
@@ -249,7 +249,3 @@ async function forgetNotes(session: Session, kind: AnyKind, existing: ReadonlySe
   await session.database.write(sql => forgetObjects(sql, session.source.id, stale))
   session.written.count += stale.length
 }
-
-/** For the catalogue's sake: a refusal of the guard is exit code 3. */
-export const guardRefused = (outcomes: readonly Outcome[]): boolean =>
-  outcomes.some(one => one.reason === 'DeletionGuard')

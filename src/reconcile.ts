@@ -116,7 +116,7 @@ function outcomeOf(kind: AnyKind, { admitted, decision, compiled }: Decided): Ou
     path,
     state: decision.state,
     reason: decision.reason,
-    message: messageOf({ decision, compiled })
+    message: messageOf({ admitted, decision, compiled })
   }
 }
 

@@ -4,7 +4,16 @@ import type { Config } from './config.ts'
 import { loadLedger, openLedger, saveRun, settleIncarnation } from './database/ledger.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
-import { type AnyKind, type Context, LINKED, type Listed, objectKey, type Stray, targetKey } from './model.ts'
+import {
+  type AnyKind,
+  type Context,
+  type Entry,
+  LINKED,
+  type Listed,
+  objectKey,
+  type Stray,
+  targetKey
+} from './model.ts'
 import { pruneKind } from './prune.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
 import { reconcileKind } from './reconcile.ts'
@@ -56,7 +65,12 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     user: config.user,
     email: config.email,
     salt: config.salt,
-    linkedBy: (workspace, path) => linked.get(`${workspace}\0${path}`)
+    linkedBy: (workspace, path) => linked.get(targetKey(workspace, path))?.by,
+    linkedPath: (workspace, path) => linked.get(targetKey(workspace, path))?.path,
+    ownerOf: (kind, workspace, path) => {
+      const entry = ledger.of(kind).byTarget.get(targetKey(workspace, path))
+      return isOwned(entry) ? nameOf(entry) : undefined
+    }
   }
   const tells = !dry && config.from === undefined && config.status !== 'none'
   return {
@@ -87,16 +101,18 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
 export const connectionsFor = ({ concurrency }: Pick<Config, 'concurrency'>): number =>
   Math.min(4, Math.max(2, Math.floor(concurrency / 8)))
 
-/** Secret variables that objects generated, by target. */
-function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, string> {
-  const linked = new Map<string, string>()
+const nameOf = ({ kind, namespace, name }: Entry): string => `${kind} ${objectKey(namespace ?? '', name ?? '')}`
+
+/** Secret variables that objects generated, by target: whose they are, and the path of the object. */
+function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, { readonly by: string; readonly path: string }> {
+  const linked = new Map<string, { by: string; path: string }>()
   for (const { byTarget } of ledger.all()) {
     for (const entry of byTarget.values()) {
       if (!isOwned(entry)) continue
       for (const field of entry.fields) {
         if (!field.startsWith(LINKED)) continue
-        const by = `${entry.kind} ${objectKey(entry.namespace ?? '', entry.name ?? '')}`
-        linked.set(targetKey(entry.workspace ?? '', field.slice(LINKED.length)), by)
+        const key = targetKey(entry.workspace ?? '', field.slice(LINKED.length))
+        linked.set(key, { by: nameOf(entry), path: entry.path ?? '' })
       }
     }
   }

@@ -15,6 +15,8 @@ export interface World {
   readonly database: Database
   readonly kinds: readonly AnyKind[]
   readonly validate: (kind: string) => Validate
+  /** Sentences about annotations of our group (names without prefix) that nothing reads. */
+  readonly warnings: (annotations: readonly string[]) => readonly string[]
   readonly log: Log
   /** Aborted by SIGTERM or the deadline: finish what is in flight, start nothing. */
   readonly signal: AbortSignal

@@ -51,7 +51,6 @@ export function isAllowed(namespace: string, workspace: string, rules: TenancyRu
 const conflictPolicies: readonly ConflictPolicy[] = ['crd-wins', 'db-wins', 'last-write-wins']
 const deletionPolicies: readonly DeletionPolicy[] = ['delete', 'soft-delete', 'ignore']
 const adoptions: readonly Adopt[] = ['never', 'identical', 'always']
-export const policyValues = { conflict: conflictPolicies, deletion: deletionPolicies, adopt: adoptions } as const
 
 export interface ResolvedPolicies extends Policies {
   /** The deletion policy stands on the object itself. */

@@ -227,7 +227,7 @@ client('values come and go as they should', () =>
       assert.is(row?.['string'], 's')
       assert.is(row?.['nothing'], null)
       assert.is(row?.['jsonNull'], null)
-      assert.is((row?.['local'] as Date).toISOString(), '2026-01-02T03:04:05.000Z')
+      assert.equal(row?.['local'], new Date('2026-01-02T03:04:05.000Z'))
       assert.equal(row?.['list'], ['x', 'y,"z'])
       assert.is(row?.['big'], '9007199254740993')
       assert.is(row?.['zone'], 'UTC')
@@ -601,6 +601,23 @@ locks('one run per shard; the other hears who it is', () =>
           { applicationName: 'second-run' }
         ),
       { applicationName: 'first-run' }
+    )
+  )
+)
+
+locks('waiting for it ends with a signal, and with the client', () =>
+  withDatabase('2026-08', ({ url }) =>
+    using(url, first =>
+      using(url, async second => {
+        await first.lock(0, 0)
+        const began = Date.now()
+        assert.is(await code(second.lock(0, 60_000, () => {}, AbortSignal.timeout(50))), 'Interrupted')
+        const closed = code(second.lock(0, 60_000))
+        await sleep(50)
+        await second.close()
+        assert.is(await closed, 'Interrupted')
+        assert.ok(Date.now() - began < 10_000)
+      })
     )
   )
 )

@@ -1,4 +1,5 @@
 /** Killed at any moment, the next run finishes the work: 20 first runs of 2,000 objects, each killed at a random moment. */
+// time limit: 400 s
 import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { stringify } from 'yaml'
@@ -57,38 +58,66 @@ async function stateOf(sql: postgres.Sql): Promise<unknown> {
 
 const plain = (value: unknown): string => JSON.stringify(value)
 
+/** When to kill: after a time, or as soon as so many objects are in the ledger. */
+type Moment = { readonly ms: number } | { readonly objects: number }
+
+async function waitFor(moment: Moment, sql: postgres.Sql): Promise<void> {
+  if ('ms' in moment) return void (await sleep(moment.ms))
+  for (let tries = 0; tries < 20_000; tries++) {
+    const [ledger] = await sql<{ there: boolean }[]>`select to_regclass('windmill_iac.object') is not null as there`
+    const count = ledger?.there ? (await sql`select from windmill_iac.object`).length : 0
+    if (count >= moment.objects) return
+    await sleep(2)
+  }
+}
+
 test('2,000 objects: killed at 20 random moments, then a plain run: the same state', () =>
   withManifests(manifests.map(one => stringify(one)).join('---\n'), async folder => {
+    // Small batches, so that there are a hundred transactions to be killed between and within.
     const run = (url: string, during?: Parameters<typeof runMain>[2]): ReturnType<typeof runMain> =>
-      runMain(['--from', folder, '-o', 'json', '--lock-timeout', '60s'], { DATABASE_URL: url }, during)
+      runMain(
+        ['--from', folder, '-o', 'json', '--lock-timeout', '60s', '--batch-size', '20'],
+        { DATABASE_URL: url },
+        during
+      )
     const started = Date.now()
     const expected = await withDatabase('2026-08', async ({ url, sql }) => {
       const ended = await run(url)
       assert.is(ended.code, 0, ended.stdout.slice(0, 2000) + ended.stderr.slice(0, 2000))
       assert.is((JSON.parse(ended.stdout) as Report).counts.create, 2000)
-      return stateOf(sql)
+      return plain(await stateOf(sql))
     })
     const span = Date.now() - started
-    let killed = 0
-    let partly = 0
-    const once = (moment: number): Promise<void> =>
+    let halfway = 0
+    const once = (moment: Moment): Promise<void> =>
       withDatabase('2026-08', async ({ url, sql }) => {
         const first = await run(url, async kill => {
-          await sleep(moment)
+          await waitFor(moment, sql)
           kill('SIGKILL')
         })
-        if (first.signal === 'SIGKILL') killed++
-        const [some] = await sql<{ count: number }[]>`select count(*)::int from variable where workspace_id = 'demo'`
-        if (some && some.count > 0 && some.count < 1400) partly++
+        const [variables] = await sql<
+          { count: number }[]
+        >`select count(*)::int from variable where workspace_id = 'demo'`
+        const [resources] = await sql<
+          { count: number }[]
+        >`select count(*)::int from resource where workspace_id = 'demo'`
+        const written = (variables?.count ?? 0) + (resources?.count ?? 0)
+        if (first.signal === 'SIGKILL' && written > 0 && written < 1960) halfway++
         const second = await run(url)
         assert.is(second.code, 0, second.stderr)
-        assert.is(plain(await stateOf(sql)), plain(expected), `killed after ${moment} ms`)
+        assert.is(plain(await stateOf(sql)), expected, `killed at ${JSON.stringify(moment)}`)
       })
-    // Half of them anywhere, half where rows are being written.
-    const moments = many(20, n => Math.round(span * (n % 2 ? Math.random() : 0.35 + Math.random() * 0.55)))
-    for (let n = 0; n < moments.length; n += 2) await Promise.all(moments.slice(n, n + 2).map(once))
-    assert.ok(killed > 0, 'no run was killed before its end')
-    process.stdout.write(`(killed ${killed}, of them ${partly} half-way) `)
+    const moments = many(20, (n): Moment => {
+      const chance = Math.random()
+      return n % 4 === 0 ? { ms: Math.round(span * chance) } : { objects: Math.round(2 + 1990 * chance) }
+    })
+    const queue = [...moments]
+    const worker = async (): Promise<void> => {
+      for (let next = queue.pop(); next; next = queue.pop()) await once(next)
+    }
+    const done = await Promise.allSettled([worker(), worker()])
+    for (const one of done) if (one.status === 'rejected') throw one.reason
+    assert.ok(halfway >= 5, `only ${halfway} of 20 runs were killed while they wrote`)
   }))
 
 test.run()

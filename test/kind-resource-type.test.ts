@@ -211,9 +211,9 @@ test('what Windmill could not store is refused with the name of the field', () =
 test('audit entries carry the names of the API', () => {
   const base = { workspace: 'w', path: 'c_x', row: {}, listed: listedOf(kind) }
   const entry = (action: string) => [{ operation: `resource_types.${action}`, action, resource: 'c_x' }]
-  assert.equal(view.audit({ op: 'create', ...base }), entry('create'))
-  assert.equal(view.audit({ op: 'update', ...base }), entry('update'))
-  assert.equal(view.audit({ op: 'delete', ...removal('c_x') }), entry('delete'))
+  assert.equal(view.audit({ op: 'create', ...base }, {} as never), entry('create'))
+  assert.equal(view.audit({ op: 'update', ...base }, {} as never), entry('update'))
+  assert.equal(view.audit({ op: 'delete', ...removal('c_x') }, {} as never), entry('delete'))
 })
 
 test.run()

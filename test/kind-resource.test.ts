@@ -807,7 +807,7 @@ test('audit entries name every row that changes, as the API would', () => {
     [`${LINKED}f/a/db_x`]: 'B'
   }
   const said = (change: Parameters<Kind['audit']>[0]): unknown =>
-    view.audit(change).map(one => `${one.operation} ${one.resource} ${one.action}`)
+    view.audit(change, {} as never).map(one => `${one.operation} ${one.resource} ${one.action}`)
   assert.equal(said({ op: 'create', ...base, row: { resourceType: 't', [`${LINKED}f/a/db`]: 'A' } }), [
     'variables.create f/a/db create',
     'resources.create f/a/db create'

@@ -458,9 +458,9 @@ test('what is wrong or deserves a word is said', () =>
 test('audit entries carry the names of the API', () => {
   const base = { workspace: 'w', path: 'f/a/x', row: {}, listed: listedOf(kind) }
   const entry = (action: string) => [{ operation: `variables.${action}`, action, resource: 'f/a/x' }]
-  assert.equal(view.audit({ op: 'create', ...base }), entry('create'))
-  assert.equal(view.audit({ op: 'update', ...base }), entry('update'))
-  assert.equal(view.audit({ op: 'delete', ...removal('f/a/x') }), entry('delete'))
+  assert.equal(view.audit({ op: 'create', ...base }, {} as never), entry('create'))
+  assert.equal(view.audit({ op: 'update', ...base }, {} as never), entry('update'))
+  assert.equal(view.audit({ op: 'delete', ...removal('f/a/x') }, {} as never), entry('delete'))
 })
 
 test.run()

@@ -726,9 +726,7 @@ scenarios('handlers', {
     const settings = { successHandler: { path: 'script/f/ops/ok', extraArgs: { b: [1, null], a: 'ü' } } }
     const done = await settle(world, settings)
     if (!isNewest(world)) {
-      assert.equal(done.compiled.notes, [
-        'This version of Windmill has no place for settings.successHandler.extraArgs, settings.successHandler.path; ignored.'
-      ])
+      assert.equal(done.compiled.notes, ['This version of Windmill has no place for settings.successHandler; ignored.'])
       return
     }
     assert.equal((await columnsOf(world))['success_handler'], {
@@ -1332,9 +1330,8 @@ test('1.463.2: a changed webhook waits for a restart of the servers, which is sa
   inWindmill('1.463.2', async world => {
     const note = 'settings.webhook: the servers of this version of Windmill notice a change only when they restart.'
     assert.equal((await settle(world, { webhook: 'x' })).compiled.notes, [note])
-    assert.equal((await settle(world, { color: '#000000', defaultScripts: { n: 2 ** 60 } })).compiled.notes, [
-      'settings.defaultScripts: integers beyond 2^53 are rounded; give them as text.'
-    ])
+    const [rounded = ''] = (await settle(world, { defaultScripts: { n: 2 ** 60 } })).compiled.notes ?? []
+    assert.match(rounded, /^settings\.defaultScripts: integers beyond 2\^53 are rounded/)
   }))
 
 test('everything that a CRD with defaults states and an export shows lives in one row', () =>

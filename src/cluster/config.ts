@@ -73,7 +73,7 @@ function serverOf({ cluster, context, origin }: Chosen): URL {
 
 /** Imported here because importing costs half a second, which `--help` and `--from` need not pay. */
 async function kubeConfig(chosen: Chosen): Promise<KubeConfig> {
-  const { KubeConfig } = await import('@kubernetes/client-node')
+  const { KubeConfig } = await import('./kube-client.ts')
   const config = new KubeConfig()
   const name = chosen.context
   config.loadFromString(

@@ -6,14 +6,13 @@ import type { Sql } from '../model.ts'
 import { chooseRole, type Facts, factsSql, located } from './access.ts'
 import { type Connection, makeEnd, tracked } from './connection.ts'
 import { isTransient, withoutValues } from './failures.ts'
-import { fenceSql, type RunLock, takeLock } from './lock.ts'
+import { fenceSql, lostLock, type RunLock, takeLock } from './lock.ts'
 import { type Limits, openingSql } from './opening.ts'
+import { hasLanded } from './outcome.ts'
 import { openPool, type Pool } from './pool.ts'
 import { deadSocket, openSocket, placeOf } from './socket.ts'
 import { type Frame, transaction } from './transaction.ts'
 import { type Address, type Endpoint, parseAddress } from './url.ts'
-
-export { withoutValues, withRetries } from './failures.ts'
 
 export interface ConnectOptions {
   /** `plan`: any write is refused before a statement is sent. */
@@ -39,8 +38,16 @@ export interface Database {
   readonly write: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
   /** As `write`, but as the user who logged in: what Windmill's role may not do (CREATE SCHEMA). */
   readonly asLogin: <T>(work: (sql: Sql) => Promise<T>) => Promise<T>
-  /** One run per database and shard. Throws LockBusy after `timeoutMs`; `onWait` hears once who holds it. */
-  readonly lock: (shard: number, timeoutMs: number, onWait?: (holder: string) => void) => Promise<RunLock>
+  /**
+   * One run per database and shard. Throws LockBusy after `timeoutMs`, Interrupted when the signal (or `close`) comes
+   * first; `onWait` hears once who holds it.
+   */
+  readonly lock: (
+    shard: number,
+    timeoutMs: number,
+    onWait?: (holder: string) => void,
+    signal?: AbortSignal
+  ) => Promise<RunLock>
   /** Closes everything within `timeoutMs` (default 5 s), the run lock included. */
   readonly close: (options?: { timeoutMs?: number }) => Promise<void>
 }
@@ -90,6 +97,7 @@ interface Parts {
 
 function database({ address, options, open, pool, role, shown }: Parts): Database {
   let lock: RunLock | undefined
+  const closing = new AbortController()
   const frame = (mode: 'read' | 'write', as: string): Frame => {
     const fence = mode === 'write' && lock ? fenceSql(lock) : undefined
     const opening = openingSql(mode, { settings: address.settings, role: as, limits: options.limits ?? {} }, fence)
@@ -99,19 +107,9 @@ function database({ address, options, open, pool, role, shown }: Parts): Databas
       check: row => {
         if (fence && row.held !== true) throw lostLock()
       },
-      landed: row => landed(String(row.xid))
+      landed: row => hasLanded(open, String(row.xid))
     }
   }
-  /** Whether a transaction whose commit got no answer took place: only the server knows, on another connection. */
-  const landed = (xid: string): Promise<boolean> =>
-    pool.use(async connection => {
-      for (let tries = 0; tries < 20; tries++) {
-        const [row] = await connection.sql<{ status: string | null }[]>`select txid_status(${xid}::bigint) as status`
-        if (row?.status !== 'in progress') return row?.status === 'committed'
-        await sleep(250)
-      }
-      return false
-    })
   /** A connection may have died while idle: before `work` has begun, another one can take over. */
   const run = async <T>(frame: Frame, work: (sql: Sql) => Promise<T>): Promise<T> => {
     let begun = false
@@ -137,19 +135,18 @@ function database({ address, options, open, pool, role, shown }: Parts): Databas
     read: work => run(frame('read', role), work),
     write: work => write(work, role),
     asLogin: work => write(work, ''),
-    lock: async (shard, timeoutMs, onWait) => {
-      lock = await takeLock({ open, use: pool.use, shard, timeoutMs, ...(onWait && { onWait }) })
+    lock: async (shard, timeoutMs, onWait = () => {}, signal = closing.signal) => {
+      const signals = AbortSignal.any([signal, closing.signal])
+      lock = await takeLock({ open, use: pool.use, shard, timeoutMs, onWait, signal: signals })
       return lock
     },
     close: async ({ timeoutMs = 5000 } = {}) => {
+      closing.abort()
       await lock?.release()
       await pool.drain(timeoutMs)
     }
   }
 }
-
-const lostLock = (): SyncError =>
-  new SyncError('LockLost', 'The lock of this run was lost; another run may have begun, so nothing more is written.')
 
 function openConnection(address: Address, endpoint: Endpoint, options: ConnectOptions): Connection {
   const end = makeEnd()
@@ -201,8 +198,9 @@ function openConnection(address: Address, endpoint: Endpoint, options: ConnectOp
   }
 }
 
-const cutOff = (endpoint: Endpoint): SyncError =>
-  new SyncError('DatabaseUnreachable', `PostgreSQL at ${placeOf(endpoint)} closed the connection.`, { transient: true })
+const unreachableAt = (place: string, what: string): SyncError =>
+  new SyncError('DatabaseUnreachable', `PostgreSQL at ${place} ${what}.`, { transient: true })
+const cutOff = (endpoint: Endpoint): SyncError => unreachableAt(placeOf(endpoint), 'closed the connection')
 
 interface Ready {
   readonly endpoint: Endpoint
@@ -233,14 +231,14 @@ async function ready(address: Address, options: ConnectOptions): Promise<Ready> 
 async function attempt(address: Address, endpoint: Endpoint, options: ConnectOptions, ms: number): Promise<Ready> {
   const connection = openConnection(address, endpoint, options)
   const place = placeOf(endpoint)
-  const timer = setTimeout(() => connection.destroy(), ms)
-  const silent = new Promise<never>((_, reject) => {
-    connection.onClose(() => reject(cutOff(endpoint)))
-  })
-  silent.catch(() => {})
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    connection.destroy()
+  }, ms)
   try {
     const opening = openingSql('read', { settings: address.settings, role: '', limits: options.limits ?? {} })
-    const facts = await Promise.race([transaction(connection, { opening }, factsSql), silent])
+    const facts = await transaction(connection, { opening }, factsSql)
     if (facts.standby && address.session !== 'any' && (!options.readOnly || address.session === 'read-write')) {
       throw new SyncError('DatabaseUnreachable', `PostgreSQL at ${place} is a standby and takes no writes.`, {
         transient: true
@@ -249,6 +247,7 @@ async function attempt(address: Address, endpoint: Endpoint, options: ConnectOpt
     return { endpoint, connection, facts }
   } catch (error) {
     connection.destroy()
+    if (late) throw unreachableAt(place, 'gave no answer in time')
     throw located(withoutValues(error), place, address.user, address.database)
   } finally {
     clearTimeout(timer)

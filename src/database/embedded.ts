@@ -32,7 +32,7 @@ export async function startEmbedded(): Promise<EmbeddedDatabase> {
 }
 
 /** A new database with what the SQL makes. */
-export async function createWindmill(server: Pick<PostgresServer, 'url'>, name: string, sql: string): Promise<void> {
+async function createWindmill(server: Pick<PostgresServer, 'url'>, name: string, sql: string): Promise<void> {
   await runScript(server.url('postgres'), `create database ${name}`)
   await runScript(server.url(name), sql)
 }

@@ -91,7 +91,7 @@ function checkMandatory(catalogue: Catalogue): void {
 function privileges(catalogue: Catalogue, writes: boolean): Record<string, readonly Privilege[]> {
   const wanted: Record<string, readonly Privilege[]> = {}
   for (const [letters, tables] of Object.entries(rights)) {
-    const list = [...letters].flatMap(letter => (writes || letter === 'S' ? (words[letter] ?? []) : []))
+    const list = letters.split('').flatMap(letter => (writes || letter === 'S' ? (words[letter] ?? []) : []))
     for (const table of tables.split(' ')) if (catalogue.has(table)) wanted[table] = list
   }
   return wanted

@@ -42,7 +42,8 @@ export interface LockWish {
   readonly use: Pool['use']
   readonly shard: number
   readonly timeoutMs: number
-  readonly onWait?: (holder: string) => void
+  readonly onWait: (holder: string) => void
+  readonly signal: AbortSignal
 }
 
 const own = (shard: number): string => `locktype = 'advisory' and objsubid = 2 and granted and mode = 'ExclusiveLock'
@@ -75,9 +76,12 @@ export async function takeLock(wish: LockWish): Promise<RunLock> {
   }
 }
 
+export const lostLock = (): SyncError =>
+  new SyncError('LockLost', 'The lock of this run was lost; another run may have begun, so nothing more is written.')
+
 type Held = Pick<RunLock, 'pid' | 'transaction'>
 
-async function acquire({ sql }: Connection, { shard, timeoutMs, onWait }: LockWish): Promise<Held> {
+async function acquire({ sql }: Connection, { shard, timeoutMs, onWait, signal }: LockWish): Promise<Held> {
   const began = Date.now()
   for (let tries = 0; ; tries++) {
     await sql.unsafe(beginSql)
@@ -95,8 +99,10 @@ async function acquire({ sql }: Connection, { shard, timeoutMs, onWait }: LockWi
     const holder = await holderOf(sql, shard)
     const rest = timeoutMs - (Date.now() - began)
     if (rest <= 0) throw busy(holder, timeoutMs)
-    if (tries === 0) onWait?.(holder)
-    await sleep(Math.min(rest, 200 + Math.min(tries * 100, 1500) * (0.5 + Math.random())))
+    if (tries === 0) onWait(holder)
+    const pause = Math.min(rest, 200 + Math.min(tries * 100, 1500) * (0.5 + Math.random()))
+    await sleep(pause, undefined, { signal }).catch(() => {})
+    if (signal.aborted) throw new SyncError('Interrupted', `Stopped while waiting for another run (${holder}).`)
   }
 }
 
@@ -141,7 +147,7 @@ function guard(connection: Connection, held: Held & { shard: number }): RunLock 
   const lose = (): void => {
     clearInterval(timer)
     if (released || lost.signal.aborted) return
-    lost.abort()
+    lost.abort(lostLock())
     connection.destroy()
   }
   const beat = async (): Promise<void> => {

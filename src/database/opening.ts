@@ -7,7 +7,7 @@ export interface Limits {
   readonly idleMs: number
 }
 
-export const defaultLimits: Limits = { statementMs: 120_000, lockMs: 15_000, idleMs: 60_000 }
+const defaultLimits: Limits = { statementMs: 120_000, lockMs: 15_000, idleMs: 60_000 }
 
 export interface Session {
   readonly settings: Address['settings']
@@ -17,7 +17,7 @@ export interface Session {
 }
 
 /** Escapes both quote and backslash, so that standard_conforming_strings does not matter. */
-export const literal = (text: string): string => `E'${text.replace(/[\\']/g, '\\$&')}'`
+const literal = (text: string): string => `E'${text.replace(/[\\']/g, '\\$&')}'`
 
 const setting = (name: string, value: string): string => `set_config(${literal(name)}, ${literal(value)}, true)`
 

@@ -1,7 +1,7 @@
 /** Windmill's tables as facts (what a release looks like) and as SQL (a database that looks like it). */
 import { triggerSql } from './embedded/triggers.ts'
 
-export interface Column {
+interface Column {
   readonly name: string
   readonly type: string
   readonly notNull?: boolean

@@ -41,7 +41,7 @@ import {
 import { holdsOpenSecret, refuseSpecial, unknownType, valueNotes } from '../windmill/resource-rules.ts'
 import { addAppFolders, deleteResources, nameAuthor, recordVersions } from '../windmill/resource-store.ts'
 import { readTypes, type Types } from '../windmill/resource-types.ts'
-import { type Shape, writeRows } from '../windmill/row-writer.ts'
+import { placesJson, rowTokens, type Shape, writeRows } from '../windmill/row-writer.ts'
 import { holdKeys, openSecretStore, proveKeys, type SecretStore, secretStoreUses } from '../windmill/secret-store.ts'
 
 interface KeyRef {
@@ -163,19 +163,49 @@ function claim(wanted: Wanted, { listed }: Input, { existing, first }: Facts, co
     throw taken(wanted.path, other)
 }
 
-const targetsJson = (targets: readonly Target[]): string =>
-  JSON.stringify(targets.map(({ workspace, path, fields }) => ({ workspace, path, linked: linkedOf(fields) })))
+interface LinkedRow {
+  readonly workspace: string
+  readonly path: string
+  readonly token: string
+  /** Null for a variable that is no secret (any more). */
+  readonly value: string | null
+  readonly at: Date | null
+}
 
-async function tokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<{ workspace: string; path: string; token: string }[]>`
-    select r.workspace_id as workspace, r.path, concat_ws(' ', r.xmin::text, l.token) as token
-      from jsonb_to_recordset(${targetsJson(targets)}::text::jsonb) as j(workspace text, path text, linked text[])
-      join resource r on r.workspace_id = j.workspace and r.path = j.path
-     cross join lateral (
-           select string_agg(l.path || '=' || coalesce(v.xmin::text, ''), ' ' order by l.path) as token
-             from unnest(j.linked) as l(path)
-             left join variable v on v.workspace_id = j.workspace and v.path = l.path) l`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
+/**
+ * The secret variables that the targets' fields name, by target key. A query of its own, both columns of the key from
+ * one list: joined to the resources it was planned as a scan of all variables per resource on tables without statistics.
+ */
+async function linkedRows(
+  sql: Sql,
+  targets: readonly Target[],
+  { capabilities }: Context
+): Promise<ReadonlyMap<string, LinkedRow>> {
+  const places = targets.flatMap(({ workspace, fields }) => linkedOf(fields).map(path => ({ workspace, path })))
+  if (places.length === 0) return new Map()
+  const edited = capabilities.has('variable', 'edited_at') ? sql`v.edited_at` : sql`null`
+  const rows = await sql<LinkedRow[]>`
+    select v.workspace_id as workspace, v.path, v.xmin::text as token, case when v.is_secret then v.value end as value,
+           ${edited} as at
+      from jsonb_to_recordset(${placesJson(places)}::text::jsonb) as j(workspace text, path text)
+      join variable v on v.workspace_id = j.workspace and v.path = j.path`
+  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row]))
+}
+
+async function tokens(sql: Sql, targets: readonly Target[], context: Context): Promise<ReadonlyMap<string, string>> {
+  const own = await rowTokens(sql, 'resource', targets)
+  const variables = await linkedRows(sql, targets, context)
+  const found = new Map<string, string>()
+  for (const { workspace, path, fields } of targets) {
+    const key = targetKey(workspace, path)
+    const token = own.get(key)
+    if (token === undefined) continue
+    const linked = [...linkedOf(fields)]
+      .sort()
+      .map(one => `${one}=${variables.get(targetKey(workspace, one))?.token ?? ''}`)
+    found.set(key, [token, ...linked].join(' '))
+  }
+  return found
 }
 
 interface Stored {
@@ -184,27 +214,24 @@ interface Stored {
   readonly row: { readonly resourceType: string; readonly description: string | null; readonly value: Json }
   readonly labels: readonly string[] | null
   readonly at: Date | null
-  /** Ciphertexts by path; a variable that is no secret (any more) has none. */
-  readonly variables: Readonly<Record<string, string | null>> | null
 }
 
-async function observe(sql: Sql, targets: readonly Target[], { capabilities }: Context): Promise<readonly Observed[]> {
-  const edited = capabilities.has('variable', 'edited_at') ? sql`max(v.edited_at)` : sql`null::timestamptz`
+async function observe(sql: Sql, targets: readonly Target[], context: Context): Promise<readonly Observed[]> {
   const rows = await sql<Stored[]>`
-    select r.workspace_id as workspace, r.path, greatest(r.edited_at, l.edited) as at, l.variables,
+    select r.workspace_id as workspace, r.path, r.edited_at as at,
            json_build_object('resourceType', r.resource_type, 'description', r.description, 'value', r.value) as row,
-           ${capabilities.has('resource', 'labels') ? sql`array_to_json(r.labels)` : sql`null`} as labels
-      from jsonb_to_recordset(${targetsJson(targets)}::text::jsonb) as j(workspace text, path text, linked text[])
-      join resource r on r.workspace_id = j.workspace and r.path = j.path
-     cross join lateral (
-           select json_object_agg(v.path, case when v.is_secret then v.value end) as variables, ${edited} as edited
-             from variable v
-            where v.workspace_id = j.workspace and v.path = any(j.linked)) l`
+           ${context.capabilities.has('resource', 'labels') ? sql`array_to_json(r.labels)` : sql`null`} as labels
+      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
+      join resource r on r.workspace_id = j.workspace and r.path = j.path`
+  const variables = await linkedRows(sql, targets, context)
   const linked = new Map(targets.map(one => [targetKey(one.workspace, one.path), linkedOf(one.fields)]))
-  return rows.map(({ workspace, path, row, labels, at, variables }) => {
+  return rows.map(({ workspace, path, row, labels, at }) => {
     const paths = linked.get(targetKey(workspace, path)) ?? []
-    const secrets = Object.fromEntries(paths.map(one => [LINKED + one, variables?.[one] ?? null]))
-    return { workspace, path, row: { ...row, labels: labelsRead(labels), ...secrets }, editedAt: at }
+    const found = paths.map(one => [one, variables.get(targetKey(workspace, one))] as const)
+    const secrets = Object.fromEntries(found.map(([one, variable]) => [LINKED + one, variable?.value ?? null]))
+    const times = [at, ...found.map(([, variable]) => variable?.at ?? null)].filter(one => one !== null)
+    const newest = times.length > 0 ? new Date(Math.max(...times.map(one => one.getTime()))) : null
+    return { workspace, path, row: { ...row, labels: labelsRead(labels), ...secrets }, editedAt: newest }
   })
 }
 

@@ -55,9 +55,9 @@ const kind = {
     return archiveWorkspaces(sql, ids, context)
   },
   /** The resource of most entries is the service identity's address, which only the context knows. */
-  audit: (change, context?: Context) => {
+  audit: (change, context: Context) => {
     const row = change.op === 'retire' ? { archived: true } : 'row' in change ? change.row : {}
-    return auditOf(row, change.op === 'create' ? undefined : change.live, context?.email ?? change.path)
+    return auditOf(row, change.op === 'create' ? undefined : change.live, context.email)
   },
   dropped: field => field.startsWith(ENVIRONMENT)
 } satisfies Kind<WorkspaceSpec, WorkspaceFacts>

@@ -1,14 +1,14 @@
 /** The service identity: the account that this program's writes bear, made valid in each managed workspace. */
 import type { AuditEntry, Context, Sql } from '../model.ts'
 
-export interface IdentityReport {
+interface IdentityReport {
   /** Workspaces (of those asked for) in which `ensureIdentity` would write something. */
   readonly lacking: readonly string[]
   /** Why the identity cannot be used in a workspace, whether it exists yet or not: a plain sentence. */
   readonly conflicts: ReadonlyMap<string, string>
 }
 
-export interface IdentityEntry extends AuditEntry {
+interface IdentityEntry extends AuditEntry {
   readonly workspace: string
 }
 

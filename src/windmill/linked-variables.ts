@@ -3,6 +3,7 @@ import { SyncError } from '../errors.ts'
 import { type Context, type Json, type Listed, type Sql, targetKey } from '../model.ts'
 import { deleteDrafts, deleteVariables, trashVariables } from './discard.ts'
 import { leavesOf } from './json-values.ts'
+import { unreferenced } from './references.ts'
 
 /** A CR as `Context.linkedBy` names it. */
 export const nameOf = ({ kind, namespace, name }: Pick<Listed, 'kind' | 'namespace' | 'name'>): string =>
@@ -129,13 +130,7 @@ export async function dropLinked(
   context: Context
 ): Promise<void> {
   if (dropped.length === 0) return
-  const free = await sql<{ workspace: string; path: string }[]>`
-    select j.workspace, j.path
-      from jsonb_to_recordset(${JSON.stringify(dropped)}::text::jsonb) as j(workspace text, path text)
-     where not exists (select from resource r
-                        where r.workspace_id = j.workspace
-                          and jsonb_path_exists(r.value, 'strict $.** ? (@ == $v)',
-                                                jsonb_build_object('v', '$var:' || j.path), true))`
+  const free = await unreferenced(sql, dropped)
   if (free.length === 0) return
   await trashVariables(sql, free, context)
   await deleteVariables(sql, free, context)

@@ -18,7 +18,7 @@ interface Edge {
 }
 
 /** One pass over the resources of the workspaces, however many texts are asked for. */
-async function edgesTo(sql: Sql, references: readonly Reference[]): Promise<readonly Edge[]> {
+async function edgesTo(sql: Sql, references: readonly Omit<Reference, 'path'>[]): Promise<readonly Edge[]> {
   return sql<Edge[]>`
     with wanted as (
          select distinct w.workspace, w.text
@@ -31,6 +31,19 @@ async function edgesTo(sql: Sql, references: readonly Reference[]): Promise<read
       join wanted w on w.workspace = r.workspace_id and w.text = s.text
      where r.workspace_id in (select workspace from wanted)
      order by 1, 2, 3`
+}
+
+/** Those of the variables that no resource refers to. */
+export async function unreferenced<T extends { readonly workspace: string; readonly path: string }>(
+  sql: Sql,
+  variables: readonly T[]
+): Promise<readonly T[]> {
+  const edges = await edgesTo(
+    sql,
+    variables.map(({ workspace, path }) => ({ workspace, text: `$var:${path}` }))
+  )
+  const named = new Set(edges.map(edge => targetKey(edge.workspace, edge.text)))
+  return variables.filter(({ workspace, path }) => !named.has(targetKey(workspace, `$var:${path}`)))
 }
 
 /**

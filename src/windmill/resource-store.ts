@@ -79,11 +79,17 @@ async function trashResources(sql: Sql, doomed: readonly Doomed[], { capabilitie
   if (!capabilities.has('trashbin')) return
   await sql`
     insert into trashbin (workspace_id, item_kind, item_path, item_data, deleted_by)
-    select r.workspace_id, 'resource', r.path, jsonb_build_object('row', to_jsonb(r), 'linked_variables', l.variables), ${user}
-      from jsonb_to_recordset(${JSON.stringify(doomed.map(({ workspace, path, linked }) => ({ workspace, path, linked })))}::text::jsonb) as j(workspace text, path text, linked text[])
+    select r.workspace_id, 'resource', r.path,
+           jsonb_build_object('row', to_jsonb(r), 'linked_variables',
+                              coalesce(jsonb_agg(to_jsonb(v) order by v.path) filter (where v.path is not null), '[]')),
+           ${user}
+      from jsonb_to_recordset(${doomedJson(doomed)}::text::jsonb) as j(workspace text, path text, linked text[])
       join resource r on r.workspace_id = j.workspace and r.path = j.path
-     cross join lateral (
-           select coalesce(jsonb_agg(to_jsonb(v) order by v.path), '[]') as variables
-             from variable v
-            where v.workspace_id = j.workspace and v.path = any(j.linked) and v.account is null and not v.is_oauth) l`
+      left join lateral unnest(j.linked) as l(path) on true
+      left join variable v
+        on v.workspace_id = j.workspace and v.path = l.path and v.account is null and not v.is_oauth
+     group by r.workspace_id, r.path`
 }
+
+const doomedJson = (doomed: readonly Doomed[]): string =>
+  JSON.stringify(doomed.map(({ workspace, path, linked }) => ({ workspace, path, linked })))

@@ -14,7 +14,7 @@ export const aiFields: readonly string[] = [
 const parts = aiFields.filter(name => name !== 'aiConfig')
 
 /** `config`: ai_config (since 1.479); `resource`: ai_resource, ai_models, code_completion_model. */
-export function aiGeneration({ has }: Capabilities): 'config' | 'resource' | undefined {
+function aiGeneration({ has }: Capabilities): 'config' | 'resource' | undefined {
   if (has('workspace_settings', 'ai_config')) return 'config'
   return has('workspace_settings', 'ai_resource') ? 'resource' : undefined
 }

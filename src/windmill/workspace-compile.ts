@@ -20,7 +20,7 @@ import {
 } from './workspace-spec.ts'
 
 /** Grows while a spec is gone through. */
-export interface Draft {
+interface Draft {
   readonly row: Record<string, Json>
   readonly notes: string[]
   /** Stated fields that this Windmill has no place for. */
@@ -29,7 +29,7 @@ export interface Draft {
 }
 
 /** One word per thing: aliases resolved, a handler's arguments beside its path. */
-export function statedSettings(spec: WorkspaceSpec): Settings {
+function statedSettings(spec: WorkspaceSpec): Settings {
   const { webhookEditor, successHandler, ...rest } = spec.settings ?? {}
   const webhook = oneOfTwo(['settings.webhookEditor', webhookEditor], ['settings.webhook', rest['webhook']])
   const domain = oneOfTwo(['spec.domain', spec.domain], ['settings.autoInviteDomain', rest['autoInviteDomain']])
@@ -197,7 +197,9 @@ function sayWhatIsIgnored(draft: Draft, { licensed }: WorkspaceFacts): void {
       .map(name => SETTINGS + name)
       .join(', ')
   if (draft.absent.length > 0)
-    draft.notes.push(`This version of Windmill has no place for ${names(draft.absent)}; ignored.`)
+    draft.notes.push(
+      `This version of Windmill has no place for ${names([...new Set(draft.absent.map(name => name.replace(/\..*/, '')))])}; ignored.`
+    )
   const enterprise = enterpriseFields.filter(name => draft.row[SETTINGS + name] ?? false)
   if (enterprise.length > 0 && !licensed) {
     draft.notes.push(`Only the enterprise edition of Windmill honours ${names(enterprise)}.`)

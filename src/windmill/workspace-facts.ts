@@ -5,7 +5,7 @@ import { isNewest } from './workspace-fields.ts'
 import { bareHandler, type Handler } from './workspace-handlers.ts'
 import { isObject, textOf, type WorkspaceSpec } from './workspace-spec.ts'
 
-export interface Workspace {
+interface Workspace {
   readonly id: string
   readonly deleted: boolean
   readonly parent: string | null
@@ -30,7 +30,7 @@ export interface WorkspaceFacts {
   readonly declared: ReadonlyMap<string, Declared>
 }
 
-export interface Declared {
+interface Declared {
   readonly parent: string | null | undefined
   readonly archived: boolean
 }

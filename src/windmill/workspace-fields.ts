@@ -63,7 +63,7 @@ const fields: { readonly [name: string]: Field } = {
 export const plainFields: readonly string[] = Object.keys(fields)
 export const enterpriseFields: readonly string[] = plainFields.filter(name => fields[name]?.enterprise)
 
-export interface Place {
+interface Place {
   readonly column: string
   /** Absent: the column is the field. */
   readonly key?: string

@@ -43,7 +43,7 @@ function storedAt(columns: Columns, { column, key }: { column: string; key?: str
 }
 
 /** How a column is to change: its new value, or keys to set and drop in the jsonb that it has. */
-export type Patch = { readonly all: Json } | { readonly set: Record<string, Json>; readonly drop: string[] }
+type Patch = { readonly all: Json } | { readonly set: Record<string, Json>; readonly drop: string[] }
 export type Patches = Readonly<Record<string, Patch>>
 
 /** Writes what differs; tells what it changed, by workspace. */

@@ -22,9 +22,7 @@ import type { Answer, Stored, User } from './cluster/types.ts'
 import { createVerbs } from './cluster/verbs.ts'
 import { createWrites } from './cluster/writes.ts'
 
-export type { Fault } from './cluster/faults.ts'
-export type { Logged } from './cluster/server.ts'
-export type { Manifest, Metadata, Rule, Stored, User } from './cluster/types.ts'
+export type { Manifest, Stored, User } from './cluster/types.ts'
 
 export interface Options {
   /** YAML files, folders or texts with CRDs; those of the project unless given. */

@@ -61,7 +61,7 @@ export function plain(url: string, options: Record<string, unknown> = {}): postg
     onnotice: () => {},
     transform: { undefined: null },
     ...options
-  }) as unknown as postgres.Sql
+  })
 }
 
 const templateName = (variant: Variant): string => `template_${variant.replace(/\W/g, '_')}`

@@ -1,7 +1,7 @@
 /** Runs one kind the way the pipeline does, without the pipeline: for the tests of single kinds. */
 import type { Database } from '../../src/database/client.ts'
 import type { AnyKind, Compiled, Context, Input, Kind, Listed, Ref, Row } from '../../src/model.ts'
-import { LINKED, targetKey } from '../../src/model.ts'
+import { targetKey } from '../../src/model.ts'
 import { differences } from '../../src/plan.ts'
 
 export interface Given {
@@ -81,5 +81,3 @@ export async function applyOne(database: Database, anyKind: AnyKind, given: Give
     row: after.rows[0]?.row ?? {}
   }
 }
-
-export { LINKED }

@@ -9,7 +9,7 @@ import { codeOf } from '../failures.ts'
 export const packageVersion = '16.14.0-beta.17'
 
 /** Undefined: as ourselves. */
-export type User = { readonly uid: number; readonly gid: number } | undefined
+type User = { readonly uid: number; readonly gid: number } | undefined
 
 export interface Binaries {
   /** Holds bin/, lib/ and share/. */

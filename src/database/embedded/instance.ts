@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 
 /** Steps that a running server notes once it has brought the job tables to their final shape. */
-export const finalized = ['v2_finalize_disable_sync_III', 'v2_finalize_job_queue', 'v2_finalize_job_completed']
+const finalized = ['v2_finalize_disable_sync_III', 'v2_finalize_job_queue', 'v2_finalize_job_completed']
 
 /**
  * The workspace `admins` as the migrations make it (no user in it), and the first superadmin. Nobody can log in: the

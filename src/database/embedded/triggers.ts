@@ -2,7 +2,7 @@
 import type { SchemaFacts } from '../windmill-schema.ts'
 import { jobTriggers } from './job-triggers.ts'
 
-export interface Trigger {
+interface Trigger {
   /** Such as `after insert or update of "key"`. */
   readonly on: string
   readonly when?: string
