@@ -3,7 +3,7 @@ import pLimit from 'p-limit'
 import { isObjectError, SyncError } from './errors.ts'
 import { type AnyKind, type Input, type Listed, type Manifest, type Material, objectKey, type Ref } from './model.ts'
 import { shardOf } from './scope.ts'
-import { engineView, type Session } from './session.ts'
+import { type Checks, engineView, type Session } from './session.ts'
 import { refText } from './survey.ts'
 import { policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 
@@ -45,6 +45,7 @@ interface Placed {
 
 /** Decides about a window of manifests together, so that the order of listing does not matter within it. */
 export async function admit(session: Session, kind: AnyKind, manifests: readonly Manifest[]): Promise<Window> {
+  const checks = await session.checks()
   const placed: Placed[] = []
   const refused: Refused[] = []
   const paused: Listed[] = []
@@ -56,7 +57,7 @@ export async function admit(session: Session, kind: AnyKind, manifests: readonly
       continue
     }
     try {
-      const one = place(session, kind, manifest)
+      const one = place(session, kind, { ...manifest, checks })
       if (shardOf(one.workspace, session.config.shard.count) === session.config.shard.index) placed.push(one)
     } catch (error) {
       if (!isObjectError(error)) throw error
@@ -78,8 +79,8 @@ function hold(session: Session, kind: AnyKind, listed: Listed): void {
 }
 
 /** Throws the object's error. */
-function place(session: Session, kind: AnyKind, { listed, spec }: Manifest): Placed {
-  const checked = session.validate(kind.kind)(spec)
+function place(session: Session, kind: AnyKind, { listed, spec, checks }: Manifest & { checks: Checks }): Placed {
+  const checked = checks.validate(kind.kind)(spec)
   if (checked.faults.length > 0) throw new SyncError('InvalidSpec', sentence(checked.faults))
   const target = engineView(kind).target(checked.spec)
   const workspace = workspaceFor(listed.namespace, target.workspace, session.rules)
@@ -136,6 +137,7 @@ function claimedTwice(
 
 /** Fetches what the CRs refer to, each Secret and ConfigMap once for the window. */
 async function resolveAll(session: Session, kind: AnyKind, placed: readonly Placed[]): Promise<(Admitted | Refused)[]> {
+  const { warnings } = await session.checks()
   const limit = pLimit(session.config.concurrency)
   const fetched = new Map<string, Promise<Material>>()
   const fetchOnce = (namespace: string, ref: Ref): Promise<Material> => {
@@ -147,8 +149,7 @@ async function resolveAll(session: Session, kind: AnyKind, placed: readonly Plac
   return Promise.all(
     placed.map(async one => {
       const resolved = await resolve(one, engineView(kind).refs?.(one.spec) ?? [], fetchOnce)
-      const warnings = session.warnings(Object.keys(one.listed.annotations))
-      return 'input' in resolved ? { ...resolved, warnings } : resolved
+      return 'input' in resolved ? { ...resolved, warnings: warnings(Object.keys(one.listed.annotations)) } : resolved
     })
   )
 }

@@ -12,7 +12,7 @@ import { announced, checkKinds } from './registry.ts'
 import type { Report } from './report.ts'
 import { connectionsFor, run } from './run.ts'
 import { selectKinds } from './scope.ts'
-import type { World } from './session.ts'
+import type { Checks } from './session.ts'
 
 export interface Surroundings {
   readonly log: Log
@@ -76,7 +76,7 @@ async function reconcile(config: Config, job: Job): Promise<Report> {
       const lock = await database.lock(config.shard.index, config.lockTimeout, waiting, job.signal)
       signals.push(lock.signal)
     }
-    const world = { source, database, kinds, ...(await crds()), log, signal: AbortSignal.any(signals) }
+    const world = { source, database, kinds, checks: once(loadChecks), log, signal: AbortSignal.any(signals) }
     return await run(config, world, footing)
   } finally {
     source.close()
@@ -104,7 +104,7 @@ async function openSource(config: Config, { log, environment, kinds }: Job): Pro
 }
 
 /** CRDs are read and compiled kind by kind, when the first changed CR of a kind turns up. */
-async function crds(): Promise<Pick<World, 'validate' | 'warnings'>> {
+async function loadChecks(): Promise<Checks> {
   const { annotationWarnings, loadCrds } = await import('./crd.ts')
   // Beside dist/ as in the image; beside src/ when the sources run as they are.
   const folder = ['../../crds/', '../crds/'].map(path => new URL(path, import.meta.url)).find(url => existsSync(url))
@@ -112,4 +112,9 @@ async function crds(): Promise<Pick<World, 'validate' | 'warnings'>> {
     validate: loadCrds(folder ?? new URL('../../crds/', import.meta.url)).validator,
     warnings: annotationWarnings
   }
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => (made ??= make())
 }

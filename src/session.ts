@@ -14,16 +14,22 @@ export interface World {
   readonly source: Source
   readonly database: Database
   readonly kinds: readonly AnyKind[]
-  readonly validate: (kind: string) => Validate
-  /** Sentences about annotations of our group (names without prefix) that nothing reads. */
-  readonly warnings: (annotations: readonly string[]) => readonly string[]
+  /** Loaded when the first changed CR turns up: a run without one needs no validator. */
+  readonly checks: () => Promise<Checks>
   readonly log: Log
   /** Aborted by SIGTERM or the deadline: finish what is in flight, start nothing. */
   readonly signal: AbortSignal
 }
 
+/** What can be told about a CR without a cluster and without a database. */
+export interface Checks {
+  readonly validate: (kind: string) => Validate
+  /** Sentences about annotations of our group (names without prefix) that nothing reads. */
+  readonly warnings: (annotations: readonly string[]) => readonly string[]
+}
+
 /** Checks a spec against its CRD: defaults applied, every fault a sentence. */
-export type Validate = (spec: unknown) => { readonly spec: unknown; readonly faults: readonly string[] }
+type Validate = (spec: unknown) => { readonly spec: unknown; readonly faults: readonly string[] }
 
 export interface Session extends World {
   readonly config: Config
