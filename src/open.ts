@@ -27,15 +27,24 @@ export async function runCommand(config: Config, around: Surroundings): Promise<
   const kinds = checkKinds(await loadKindFiles())
   selectKinds([...kinds, ...announced], config.kinds)
   const embedded = config.database === 'embedded' ? await startEmbedded() : undefined
+  // Cluster and database are reached at the same time; whoever fails first is told.
+  const source = config.command === 'init' ? undefined : openSource(config, { ...around, kinds })
+  source?.catch(() => {})
   try {
     const url = embedded?.url ?? config.database ?? ''
     const database = await openDatabase(url, config, around)
     try {
-      return config.command === 'init' ? await init(database) : await reconcile(config, { ...around, database, kinds })
+      return source
+        ? await reconcile(config, { ...around, database, kinds, source: await source })
+        : await init(database)
     } finally {
       await database.close()
     }
   } finally {
+    await source?.then(
+      opened => opened.close(),
+      () => {}
+    )
     await embedded?.stop()
   }
 }
@@ -61,29 +70,30 @@ async function init(database: Database): Promise<string> {
 }
 
 interface Job extends Surroundings {
+  readonly source: Source
   readonly database: Database
   readonly kinds: readonly AnyKind[]
 }
 
 async function reconcile(config: Config, job: Job): Promise<Report> {
-  const { database, kinds, log } = job
-  const footing = await inspect(database, kinds, { writes: config.command !== 'plan' })
-  const source = await openSource(config, job)
-  try {
-    const signals = [job.signal]
-    if (config.command !== 'plan') {
-      const waiting = (holder: string): void => log.info('waiting for another run', { holder })
-      const lock = await database.lock(config.shard.index, config.lockTimeout, waiting, job.signal)
-      signals.push(lock.signal)
-    }
-    const world = { source, database, kinds, checks: once(loadChecks), log, signal: AbortSignal.any(signals) }
-    return await run(config, world, footing)
-  } finally {
-    source.close()
+  const { source, database, kinds, log } = job
+  const writes = config.command !== 'plan'
+  const signals = [job.signal]
+  if (writes) {
+    const waiting = (holder: string): void => log.info('waiting for another run', { holder })
+    const lock = await database.lock(config.shard.index, config.lockTimeout, waiting, job.signal)
+    signals.push(lock.signal)
   }
+  // After the wait: a server may have migrated the database meanwhile.
+  const footing = await inspect(database, kinds, { writes })
+  const world = { source, database, kinds, checks: once(loadChecks), log, signal: AbortSignal.any(signals) }
+  return run(config, world, footing)
 }
 
-async function openSource(config: Config, { log, environment, kinds }: Job): Promise<Source> {
+async function openSource(
+  config: Config,
+  { log, environment, kinds }: Omit<Job, 'source' | 'database'>
+): Promise<Source> {
   const { from, watchNamespaces: namespaces, clusterId, context, concurrency } = config
   if (from !== undefined) {
     const { openDirectory } = await import('./files/source.ts')

@@ -198,8 +198,11 @@ async function pruneAll(session: Session, surveyed: readonly Surveyed[]): Promis
   }
 }
 
-const interrupted = (signal: AbortSignal): SyncError =>
-  new SyncError('Interrupted', `Stopped before the end (${String(signal.reason)}); the next run does the rest.`)
+/** The lost lock is a reason of its own; everything else is a signal or the deadline. */
+const interrupted = ({ reason }: AbortSignal): SyncError =>
+  reason instanceof SyncError
+    ? reason
+    : new SyncError('Interrupted', `Stopped before the end (${String(reason)}); the next run does the rest.`)
 
 async function finish(
   session: Session,
