@@ -350,6 +350,17 @@ test('links are followed once, circles end, and a dangling manifest is a stray',
   }
 })
 
+test('what kubectl reads otherwise is refused rather than read our way', () =>
+  withFiles(
+    { 'a.yaml': cr('a', 'value: {country: no, mode: 0644, on: "yes", text: \'off\', plain: yess}') },
+    (source, dir) => {
+      assert.equal(faults(source, dir), [
+        'a.yaml:6:20: kubectl reads no as a boolean; write true or false, or quote it.',
+        'a.yaml:6:30: kubectl reads a number that begins with 0 as octal; write it in decimal, or quote it.'
+      ])
+    }
+  ))
+
 test('a directory that is not there is a wrong setting', async () => {
   const error = await rejects(openDirectory('/nonexistent/x', { log: silent, kinds }))
   assert.is((error as SyncError).code, 'ConfigInvalid')

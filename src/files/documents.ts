@@ -9,6 +9,7 @@ import {
   LineCounter,
   type Node,
   parseAllDocuments,
+  visit,
   type YAMLError
 } from 'yaml'
 
@@ -118,7 +119,28 @@ function piece(value: unknown, node: Node, { placeOf }: Part): Piece {
     const offset = nodeAt(node, path)?.range?.[0]
     faults.push({ ...(offset === undefined ? start : placeOf(offset)), says: `${path.join('.')}: ${says}` })
   })
+  for (const { offset, says } of ambiguous(node)) faults.push({ ...placeOf(offset), says })
   return { ...start, value: plain, broken: false, faults }
+}
+
+/** Where YAML 1.1, which kubectl reads, and 1.2 differ, the same file would make other rows here than through a cluster. */
+function ambiguous(node: Node): readonly { offset: number; says: string }[] {
+  const found: { offset: number; says: string }[] = []
+  visit(node, {
+    Scalar: (key, { type, source = '', range }) => {
+      if (key === 'key' || type !== 'PLAIN') return
+      const offset = range?.[0] ?? 0
+      if (/^(?:yes|no|on|off)$/i.test(source)) {
+        found.push({ offset, says: `kubectl reads ${source} as a boolean; write true or false, or quote it` })
+      } else if (/^[-+]?0[0-7_]+$/.test(source)) {
+        found.push({
+          offset,
+          says: 'kubectl reads a number that begins with 0 as octal; write it in decimal, or quote it'
+        })
+      }
+    }
+  })
+  return found
 }
 
 type Report = (path: readonly string[], says: string) => void
