@@ -1,5 +1,6 @@
 /** From manifests to inputs: checked against the CRD, sent to a workspace, alone on their target, references resolved. */
 import pLimit from 'p-limit'
+import type { Hold } from './claims.ts'
 import { isObjectError, SyncError } from './errors.ts'
 import { type AnyKind, type Input, type Listed, type Manifest, type Material, objectKey, type Ref } from './model.ts'
 import { shardOf } from './scope.ts'
@@ -31,6 +32,8 @@ export interface Window {
   readonly refused: readonly Refused[]
   /** CRs seen earlier in this run (or kept quietly) that lost their target to an older one of this window. */
   readonly evicted: readonly Refused[]
+  /** Claim what belongs to a CR that is still to be read: to be looked at again after that. */
+  readonly postponed: readonly Listed[]
   /** CRs that are to be left alone (`windmill.dev/reconcile: disabled`). */
   readonly paused: readonly Listed[]
 }
@@ -49,6 +52,7 @@ export async function admit(session: Session, kind: AnyKind, manifests: readonly
   const placed: Placed[] = []
   const refused: Refused[] = []
   const paused: Listed[] = []
+  for (const { listed } of manifests) hear(session, kind, listed)
   for (const manifest of manifests) {
     const { listed } = manifest
     if (listed.annotations['reconcile'] === 'disabled') {
@@ -65,11 +69,17 @@ export async function admit(session: Session, kind: AnyKind, manifests: readonly
       refused.push({ listed, error })
     }
   }
-  const { winners, losers, evicted } = contend(session, kind, placed)
+  const { winners, losers, evicted, postponed } = contend(session, kind, placed)
   refused.push(...losers)
   const resolved = await resolveAll(session, kind, winners)
   const admitted = resolved.filter(one => 'input' in one)
-  return { admitted, refused: [...refused, ...resolved.filter(one => 'error' in one)], evicted, paused }
+  return { admitted, refused: [...refused, ...resolved.filter(one => 'error' in one)], evicted, postponed, paused }
+}
+
+/** What it says counts from now on, not what it owned. */
+function hear(session: Session, kind: AnyKind, listed: Listed): void {
+  const entry = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
+  if (entry?.path != null) session.claims(kind.kind).withdraw(entry.workspace ?? '', entry.path, listed)
 }
 
 /** A CR that cannot be read or is paused still claims what it owns: nothing of it is ever deleted or taken over by a younger one. */
@@ -106,31 +116,41 @@ function contend(
   session: Session,
   kind: AnyKind,
   placed: readonly Placed[]
-): { winners: readonly Placed[]; losers: readonly Refused[]; evicted: readonly Refused[] } {
+): Pick<Window, 'evicted' | 'postponed'> & { winners: readonly Placed[]; losers: readonly Refused[] } {
   const claims = session.claims(kind.kind)
   const here = new Map(placed.map(one => [objectKey(one.listed.namespace, one.listed.name), one]))
   const lost = new Map<string, Refused>()
   const evicted: Refused[] = []
+  const postponed = new Set<Listed>()
   for (const one of placed) {
-    const { won, owner, loser } = claims.enter(one.workspace, one.path, one.listed)
-    if (!won) lost.set(objectKey(one.listed.namespace, one.listed.name), claimedTwice(one, owner))
+    const claim = claims.enter(one.workspace, one.path, one.listed)
+    if (!claim.won) {
+      if (claim.against === 'pending') postponed.add(one.listed)
+      else lost.set(objectKey(one.listed.namespace, one.listed.name), claimedTwice(one, claim.owner, claim.against))
+      continue
+    }
+    const { owner, loser } = claim
     if (!loser) continue
     const other = here.get(objectKey(loser.namespace, loser.name))
     if (other) lost.set(objectKey(loser.namespace, loser.name), claimedTwice(other, owner))
     else evicted.push(claimedTwice({ ...one, listed: loser }, owner))
   }
-  const winners = placed.filter(one => !lost.has(objectKey(one.listed.namespace, one.listed.name)))
-  return { winners, losers: [...lost.values()], evicted }
+  const winners = placed.filter(
+    ({ listed }) => !postponed.has(listed) && !lost.has(objectKey(listed.namespace, listed.name))
+  )
+  return { winners, losers: [...lost.values()], evicted, postponed: [...postponed] }
 }
 
 function claimedTwice(
   one: Pick<Placed, 'listed' | 'workspace' | 'path'>,
-  owner: { namespace: string; name: string }
+  owner: { namespace: string; name: string },
+  against?: Hold
 ): Refused {
   const { listed, workspace, path } = one
+  const is = against === 'unseen' ? 'owns it by the ledger, is out of sight of this run' : 'is older'
   const error = new SyncError(
     'ClaimedTwice',
-    `${listed.kind} ${objectKey(owner.namespace, owner.name)} is older and stands for the same ${path} in workspace ${workspace}; remove one of the two.`
+    `${listed.kind} ${objectKey(owner.namespace, owner.name)} ${is} and stands for the same ${path} in workspace ${workspace}; remove one of the two.`
   )
   return { listed, error, workspace, path }
 }

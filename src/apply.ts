@@ -61,12 +61,14 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
     await view.write(sql, writes, session.context)
     await audit(session, kind, writes, sql)
   }
-  const targets = fresh.map(one => ({ ...placeOf(one), fields: baseOf(one.compiled).fields }))
-  const tokens = await view.tokens(sql, targets, session.context)
+  const written = fresh.filter(one => !isAsCompared(one))
+  const targets = written.map(one => ({ ...placeOf(one), fields: baseOf(one.compiled).fields }))
+  const tokens = targets.length > 0 ? await view.tokens(sql, targets, session.context) : new Map<string, string>()
   const { byObject } = session.ledger.of(kind.kind)
   const applied: Applied[] = fresh.map(done => {
     const { namespace, name } = done.admitted.input.listed
-    const entry = entryOf(session, kind, done, tokens.get(keyOf(done)) ?? '')
+    const token = isAsCompared(done) ? done.token : tokens.get(keyOf(done))
+    const entry = entryOf(session, kind, done, token ?? '')
     return { done, entry, before: byObject.get(objectKey(namespace, name)) }
   })
   const entries = applied.flatMap(one => ('entry' in one && isNews(session, one.entry) ? [one.entry] : []))
@@ -75,18 +77,25 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
   return [...applied, ...batch.filter(one => stale.has(keyOf(one))).map(done => ({ done, stale: true }) as const)]
 }
 
-/** Rows that somebody touched after we compared them: the decision may not hold any more. */
+/**
+ * Nothing is written and the token covers the same rows as in the comparison: that token is remembered, never a later
+ * one, which may already stand for somebody's edit.
+ */
+const isAsCompared = (one: Decided): boolean =>
+  !one.decision.write && fieldsSeen(one).length === Object.keys(one.compiled.row).length
+
+/** Rows that somebody touched (or made) after we compared them: the decision may not hold any more. */
 async function staleTargets(
   session: Session,
   kind: AnyKind,
   batch: readonly Decided[],
   sql: Sql
 ): Promise<ReadonlySet<string>> {
-  const updates = batch.filter(one => one.decision.write === 'update')
-  if (updates.length === 0) return new Set()
-  const targets = updates.map(one => ({ ...placeOf(one), fields: fieldsSeen(one) }))
+  const checked = batch.filter(one => !isAsCompared(one))
+  if (checked.length === 0) return new Set()
+  const targets = checked.map(one => ({ ...placeOf(one), fields: fieldsSeen(one) }))
   const tokens = await engineView(kind).tokens(sql, targets, session.context)
-  return new Set(updates.filter(one => tokens.get(keyOf(one)) !== one.token).map(keyOf))
+  return new Set(checked.filter(one => tokens.get(keyOf(one)) !== one.token).map(keyOf))
 }
 
 /** The same fields as in the comparison, so that composite tokens cover the same rows. */

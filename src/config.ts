@@ -93,9 +93,10 @@ function readArguments(argv: readonly string[], faults: string[]): { given: Valu
     else given[token.name] = token.value ?? true
   }
   const [command = 'reconcile', ...rest] = positionals
-  if (!(command in commands)) faults.push(`${command}: no such command (${Object.keys(commands).join(', ')})`)
+  if (!Object.hasOwn(commands, command))
+    faults.push(`${command}: no such command (${Object.keys(commands).join(', ')})`)
   for (const extra of rest) faults.push(`${extra}: unexpected argument`)
-  return { given, command: (command in commands ? command : 'reconcile') as Command }
+  return { given, command: (Object.hasOwn(commands, command) ? command : 'reconcile') as Command }
 }
 
 interface Origin {

@@ -33,12 +33,15 @@ function jsonOf(report: Report, { verbose }: Config): string {
   return `${JSON.stringify({ ...report, objects })}\n`
 }
 
+/** A longer one would fire at once. */
+const longestTimer = 2 ** 31 - 1
+
 /** SIGTERM, SIGINT and the deadline: what is in flight is finished, nothing new is begun. */
 function stopSignal({ deadline }: Config): AbortSignal {
   const controller = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => controller.abort(name))
   if (deadline === undefined) return controller.signal
-  const timer = setTimeout(() => controller.abort('deadline'), deadline)
+  const timer = setTimeout(() => controller.abort('deadline'), Math.min(deadline, longestTimer))
   timer.unref()
   return controller.signal
 }

@@ -1,11 +1,12 @@
 /** The last stage: rows of ours whose CR is gone, under the deletion policy and behind the guard, waves reversed. */
 import { withRetries } from './database/failures.ts'
 import { forgetEntries, forgetObjects, releaseEntries, saveDeleted } from './database/ledger.ts'
-import { isObjectError } from './errors.ts'
+import { isObjectError, type SyncError } from './errors.ts'
 import { digestOf, project } from './fingerprint.ts'
 import { manifestText } from './manifest.ts'
 import {
   type AnyKind,
+  type ConflictPolicy,
   type Entry,
   type Outcome,
   objectKey,
@@ -26,6 +27,8 @@ interface Going {
   readonly entry: Entry
   readonly live: Row | undefined
   readonly decision: RemovalDecision
+  /** Why nothing can be decided: the row is left. */
+  readonly error?: SyncError
 }
 
 export async function pruneKind(session: Session, surveyed: Surveyed): Promise<void> {
@@ -74,7 +77,7 @@ const nobody = (kind: AnyKind): Omit<Outcome, 'op' | 'state' | 'reason' | 'messa
 
 async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<void> {
   const going = await look(session, kind, entries)
-  for (const one of going) if (one.decision === 'leave') report(session, kind, one, left)
+  for (const one of going) if (one.decision === 'leave') report(session, kind, one, leftFor(one))
   const removing = going.filter(one => one.decision === 'remove')
   const blocked = await blockersOf(session, kind, removing)
   for (const one of removing) {
@@ -92,6 +95,9 @@ const left = {
   message: 'The manifest is gone, but the row was edited in Windmill since: left as it is.'
 } as const
 
+const leftFor = ({ error }: Going): Told =>
+  error ? { op: 'error', state: 'Error', reason: error.code, message: error.message } : left
+
 const keyOf = ({ entry }: Going): string => targetKey(entry.workspace ?? '', entry.path ?? '')
 
 /** Reads the rows and decides about each. */
@@ -102,7 +108,8 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
   const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one.row]))
   return entries.map(entry => {
     const live = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
-    const { conflict } = policiesFor({ namespace: entry.namespace ?? '', annotations: {} }, session.rules)
+    const conflict = conflictPolicy(session, entry)
+    if (typeof conflict !== 'string') return { entry, live, decision: 'leave', error: conflict }
     const decision = decideRemoval({
       policy: kind.retained && !entry.ownPolicy ? 'ignore' : entry.deletionPolicy,
       conflict,
@@ -111,6 +118,16 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
     })
     return { entry, live, decision }
   })
+}
+
+/** Or why there is none: an annotation of the namespace that is no policy. */
+function conflictPolicy(session: Session, { namespace }: Entry): ConflictPolicy | SyncError {
+  try {
+    return policiesFor({ namespace: namespace ?? '', annotations: {} }, session.rules).conflict
+  } catch (error) {
+    if (!isObjectError(error)) throw error
+    return error
+  }
 }
 
 async function blockersOf(

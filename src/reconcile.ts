@@ -19,21 +19,39 @@ const CHUNKS_PER_WINDOW = 4
 const ATTEMPTS = 3
 
 export async function reconcileKind(session: Session, { kind, changed, total }: Surveyed): Promise<void> {
-  if (changed.length === 0) return
-  let window: Manifest[] = []
-  let chunks = 0
-  for await (const chunk of session.source.read(kind, changed, total)) {
-    window.push(...chunk)
-    if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
-    await reconcileWindow(session, kind, window)
-    window = []
-    if (session.signal.aborted) return
-  }
-  if (window.length > 0 && !session.signal.aborted) await reconcileWindow(session, kind, window)
+  const postponed = await reconcileListed(session, kind, changed, total)
+  session.claims(kind.kind).settle()
+  if (!session.signal.aborted) await reconcileListed(session, kind, postponed, total)
 }
 
-async function reconcileWindow(session: Session, kind: AnyKind, manifests: readonly Manifest[]): Promise<void> {
-  const { admitted, refused, evicted, paused } = await admit(session, kind, manifests)
+/** Returns those that wait for what another one says, which comes later. */
+async function reconcileListed(
+  session: Session,
+  kind: AnyKind,
+  listed: readonly Listed[],
+  total: number
+): Promise<readonly Listed[]> {
+  if (listed.length === 0) return []
+  const postponed: Listed[] = []
+  let window: Manifest[] = []
+  let chunks = 0
+  for await (const chunk of session.source.read(kind, listed, total)) {
+    window.push(...chunk)
+    if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
+    postponed.push(...(await reconcileWindow(session, kind, window)))
+    window = []
+    if (session.signal.aborted) return []
+  }
+  if (window.length > 0 && !session.signal.aborted) postponed.push(...(await reconcileWindow(session, kind, window)))
+  return postponed
+}
+
+async function reconcileWindow(
+  session: Session,
+  kind: AnyKind,
+  manifests: readonly Manifest[]
+): Promise<readonly Listed[]> {
+  const { admitted, refused, evicted, postponed, paused } = await admit(session, kind, manifests)
   for (const listed of paused) tellPaused(session, kind, listed)
   await refuse(session, kind, refused)
   const limit = pLimit(session.connections)
@@ -48,6 +66,7 @@ async function reconcileWindow(session: Session, kind: AnyKind, manifests: reado
   await Promise.allSettled(batches)
   await Promise.all(batches)
   await refuse(session, kind, evicted)
+  return postponed
 }
 
 async function reconcileBatch(
@@ -124,7 +143,8 @@ function preview(session: Session, kind: AnyKind, one: Decided): void {
   const { input } = one.admitted
   if (kind.inWorkspace === false) session.workspaces.add(input.workspace)
   session.moved.add(`${kind.kind}/${objectKey(input.listed.namespace, input.listed.name)}`)
-  const diff = one.decision.write ? differences(one.want, one.live?.row ?? {}) : []
+  // Whole contents: held for the report only where somebody asked for them.
+  const diff = session.config.diff && one.decision.write ? differences(one.want, one.live?.row ?? {}) : []
   const shown = [one.want, one.live?.row ?? {}].flatMap(row => engineView(kind).secrets?.(row) ?? [])
   const secret = new Set([...shown, ...(one.compiled.masked ?? [])])
   const masked = diff.map(change =>

@@ -1,6 +1,7 @@
 /** The whole job, top to bottom. Each line is one stage; each stage has one file. */
 import { randomUUID } from 'node:crypto'
 import type { Config } from './config.ts'
+import { withRetries } from './database/failures.ts'
 import { loadLedger, openLedger, saveRun, settleIncarnation } from './database/ledger.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
@@ -19,7 +20,7 @@ import { makePublisher, silentPublisher } from './publish.ts'
 import { reconcileKind } from './reconcile.ts'
 import { announced, wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
-import { selectKinds } from './scope.ts'
+import { isWatched, selectKinds } from './scope.ts'
 import { claimsByKind, engineView, isOwned, Outcomes, type Session, type World } from './session.ts'
 import { listKind, type Surveyed, survey } from './survey.ts'
 
@@ -52,7 +53,12 @@ export async function run(config: Config, world: World, footing: Footing): Promi
 
 /** Reads the ledger and all that holds for the whole run. */
 async function begin(config: Config, world: World, footing: Footing): Promise<Session> {
-  const { source, database, log } = world
+  const { source, log, signal } = world
+  // Nothing is lost by reading again; what writes sees to it itself.
+  const database: World['database'] = {
+    ...world.database,
+    read: work => withRetries(() => world.database.read(work), { signal })
+  }
   const dry = config.command === 'plan'
   const { present } = await openLedger(database, !dry)
   const { ledger, moved } = await database.read(sql => loadLedger(sql, source.id, present))
@@ -75,10 +81,12 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
   const tells = !dry && config.from === undefined && config.status !== 'none'
   return {
     ...world,
+    database,
     config,
     dry,
     connections: connectionsFor(config),
     context,
+    windmillSchema: footing.windmillSchema,
     ledger,
     outcomes: new Outcomes(),
     publisher: tells ? makePublisher({ source, database, log, concurrency: config.concurrency }) : silentPublisher,
@@ -124,7 +132,10 @@ async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
   const { config, source } = session
   const wanted = selectKinds([...session.kinds, ...announced], config.kinds)
   const listings = await Promise.all(wanted.map(async kind => ({ kind, listing: await listKind(session, kind) })))
-  const names = new Set(listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)))
+  const names = new Set([
+    ...listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)),
+    ...ownedNamespaces(session)
+  ])
   for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
   for (const stray of source.strays()) tellStray(session, stray)
   const surveyed: Surveyed[] = []
@@ -133,6 +144,14 @@ async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
     else tellAnnounced(session, listing ?? [])
   }
   return surveyed
+}
+
+/** Policies of a namespace hold for its rows, also when its last CR is gone. */
+function* ownedNamespaces({ ledger, config }: Session): Iterable<string> {
+  for (const { byObject } of ledger.all()) {
+    for (const entry of byObject.values())
+      if (isOwned(entry) && isWatched(entry.namespace ?? '', config)) yield entry.namespace ?? ''
+  }
 }
 
 const isSupported = (kind: AnyKind | (typeof announced)[number]): kind is AnyKind => 'compile' in kind

@@ -41,6 +41,11 @@ export function shardOf(workspace: string, count: number): number {
 
 /** Whether a ledger entry belongs to what this run lists, so that its CR's absence means something. */
 export function inScope(entry: Entry, config: Pick<Config, 'watchNamespaces' | 'shard'>): boolean {
-  const watched = config.watchNamespaces === undefined || config.watchNamespaces.includes(entry.namespace ?? '')
-  return watched && shardOf(entry.workspace ?? '', config.shard.count) === config.shard.index
+  return (
+    isWatched(entry.namespace ?? '', config) &&
+    shardOf(entry.workspace ?? '', config.shard.count) === config.shard.index
+  )
 }
+
+export const isWatched = (namespace: string, { watchNamespaces }: Pick<Config, 'watchNamespaces'>): boolean =>
+  watchNamespaces === undefined || watchNamespaces.includes(namespace)

@@ -38,6 +38,8 @@ export interface Session extends World {
   /** Batches at work at once: as many as there are connections. */
   readonly connections: number
   readonly context: Context
+  /** What the database said of its schema. */
+  readonly windmillSchema: string
   readonly ledger: Ledger
   readonly rules: TenancyRules
   /** Filled once the CRs are listed; `rules` looks at it. */

@@ -12,7 +12,7 @@ import {
   type Target,
   targetKey
 } from './model.ts'
-import { matches } from './scope.ts'
+import { isWatched, matches } from './scope.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import { isAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
 
@@ -89,13 +89,35 @@ export async function survey(
     if (moved.has(targetKey(entry.workspace ?? '', entry.path ?? ''))) changed.push(listed)
     else session.claims(kind.kind).enter(entry.workspace ?? '', entry.path ?? '', listed)
   }
-  return {
+  const surveyed = {
     kind,
     existing: new Set(all.map(one => objectKey(one.namespace, one.name))),
     changed,
     total: all.length,
     placed: placedIn(session, kind, selected),
     incomplete: listing === undefined || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
+  }
+  const chosen = new Set(selected)
+  reserveOwned(session, surveyed, selected.length < all.length ? all.filter(one => !chosen.has(one)) : [])
+  return surveyed
+}
+
+/** Whoever owns a target by the ledger and was not heard yet, or will not be in this run, keeps it against younger CRs. */
+function reserveOwned(session: Session, surveyed: Surveyed, unselected: readonly Listed[]): void {
+  const { kind, existing, changed, incomplete } = surveyed
+  const { byObject } = session.ledger.of(kind.kind)
+  const claims = session.claims(kind.kind)
+  for (const [hold, some] of [['pending', changed] as const, ['silent', unselected] as const]) {
+    for (const listed of some) {
+      const entry = byObject.get(objectKey(listed.namespace, listed.name))
+      if (isOwned(entry)) claims.reserve(entry.workspace ?? '', entry.path ?? '', listed, hold)
+    }
+  }
+  for (const [key, entry] of byObject) {
+    const { namespace, name, workspace, path } = entry
+    if (existing.has(key) || !isOwned(entry) || (!incomplete && isWatched(namespace ?? '', session.config))) continue
+    const owner = { namespace: namespace ?? '', name: name ?? '', createdAt: '' }
+    claims.reserve(workspace ?? '', path ?? '', owner, 'unseen')
   }
 }
 
@@ -133,6 +155,8 @@ export function fingerprint(
     const parts = [
       String(ENGINE_RULES),
       String(kind.rules),
+      // A newer Windmill may have a column for what had none before.
+      session.windmillSchema,
       listed.uid,
       listed.revision,
       mapped,

@@ -141,7 +141,9 @@ async function assertNoCanary(sql: postgres.Sql, ...texts: readonly string[]): P
   }
 }
 
-const yaml = [...good, ...Object.values(cases).map(one => one.manifest)].map(one => stringify(one)).join('---\n')
+const yaml = [...good, ...Object.values(cases).map(one => one.manifest)]
+  .map(one => stringify(one, { compat: 'yaml-1.1' }))
+  .join('---\n')
 
 test('each bad object is in error with its sentence, all others land, exit 1', () =>
   withManifests(`${yaml}---\n${broken}`, folder =>

@@ -72,7 +72,7 @@ async function waitFor(moment: Moment, sql: postgres.Sql): Promise<void> {
 }
 
 test('2,000 objects: killed at 20 random moments, then a plain run: the same state', () =>
-  withManifests(manifests.map(one => stringify(one)).join('---\n'), async folder => {
+  withManifests(manifests.map(one => stringify(one, { compat: 'yaml-1.1' })).join('---\n'), async folder => {
     // Small batches, so that there are a hundred transactions to be killed between and within.
     const run = (url: string, during?: Parameters<typeof runMain>[2]): ReturnType<typeof runMain> =>
       runMain(

@@ -267,6 +267,28 @@ test(
   })
 )
 
+test(
+  'a CR in error that was made again is noted once',
+  withBench(
+    [workspace, variable('a', { valueFrom: { secretKeyRef: { name: 's', key: 'k' } }, value: undefined })],
+    async ({ cluster, run, sql }) => {
+      await run()
+      const again = cluster.get('WindmillVariable', 'demo', 'a') as Manifest
+      cluster.remove('WindmillVariable', 'demo', 'a')
+      cluster.put({ ...again, metadata: { name: 'a', namespace: 'demo' } })
+      await run()
+      const [before] = await sql`select uid, updated_at from windmill_iac.object where name = 'a'`
+      await run()
+      const [after] = await sql`select uid, updated_at from windmill_iac.object where name = 'a'`
+      assert.equal(after, before)
+      assert.is(
+        after?.['uid'],
+        (cluster.get('WindmillVariable', 'demo', 'a') as { metadata: { uid: string } }).metadata.uid
+      )
+    }
+  )
+)
+
 test('the real command: the same rows from a folder and through a kubeconfig', async () => {
   const manifests = [
     namespace('demo'),

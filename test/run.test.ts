@@ -414,4 +414,158 @@ test(
   })
 )
 
+const early = { creationTimestamp: '2026-01-01T00:00:00Z' }
+const late = { creationTimestamp: '2026-02-01T00:00:00Z' }
+
+test(
+  'a CR outside of the selector keeps its row against a younger one inside',
+  withBench(async ({ run, sql }) => {
+    const older = variable('older', { path: 'f/ops/x', value: 'older' }, { ...early, labels: { team: 'one' } })
+    const younger = variable('younger', { path: 'f/ops/x', value: 'younger' }, { ...late, labels: { team: 'two' } })
+    await run([workspace, folder, older])
+    const report = await run([workspace, folder, older, younger], '--selector', 'team=two')
+    assert.equal(ops(report), { younger: 'conflict' })
+    assert.equal(await values(sql), { 'f/ops/x': 'older' })
+  })
+)
+
+test(
+  'a CR in a namespace that is not watched keeps its row, whatever the age of another',
+  withBench(async ({ run, sql }) => {
+    const mine = variable('mine', { path: 'f/ops/x', value: 'mine' }, late)
+    const other = variable(
+      'other',
+      { workspace: 'demo', path: 'f/ops/x', value: 'other' },
+      { ...early, namespace: 'windmill-system' }
+    )
+    await run([workspace, folder, mine])
+    const report = await run([workspace, folder, other], '--watch-namespaces', 'windmill-system')
+    assert.is(reasonOf(report, 'other'), 'ClaimedTwice')
+    assert.equal(await values(sql), { 'f/ops/x': 'mine' })
+    assert.is((await run([workspace, folder, other])).counts.conflict, 0, 'seen to be gone, it is followed')
+    assert.equal(await values(sql), { 'f/ops/x': 'other' })
+  })
+)
+
+test(
+  'a paused CR that is read late keeps its row; a CR that moves away late makes room in the same run',
+  withBench(async ({ run, sql }) => {
+    const many = Array.from({ length: 2100 }, (_, n) => variable(`m${n}`))
+    const owners = [variable('paused', { path: 'f/ops/x' }, early), variable('mover', { path: 'f/ops/y' }, early)]
+    await run([workspace, folder, ...owners])
+    const paused = { ...early, annotations: { 'windmill.dev/reconcile': 'disabled' } }
+    const report = await run([
+      workspace,
+      folder,
+      variable('a', { path: 'f/ops/x' }, late),
+      variable('b', { path: 'f/ops/y' }, late),
+      ...many,
+      variable('paused', { path: 'f/ops/x' }, paused),
+      variable('mover', { path: 'f/ops/z' }, early)
+    ])
+    assert.is(reasonOf(report, 'a'), 'ClaimedTwice')
+    assert.is(reasonOf(report, 'b'), 'Synced')
+    assert.is(report.counts.delete, 0)
+    const { 'f/ops/x': x, 'f/ops/y': y, 'f/ops/z': z } = await values(sql)
+    assert.equal([x, y, z], ['paused', 'b', 'mover'])
+  })
+)
+
+/** Resolves when some statement in the database waits for a lock. */
+async function somebodyWaits(sql: postgres.Sql): Promise<void> {
+  for (let waiting = 0; waiting === 0; ) {
+    const [row] = await sql<{ n: number }[]>`
+      select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`
+    waiting = row?.n ?? 0
+  }
+}
+
+test(
+  'an edit in the database between comparing and writing down is not lost',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a'), variable('b')])
+    const asked = { annotations: { 'windmill.dev/sync-requested-at': 'now' } }
+    const manifests = [workspace, folder, variable('a', {}, asked), variable('b', { value: 'new' })]
+    const other = await sql.reserve()
+    await other`begin`
+    await other`select from variable where path = 'f/ops/b' for update`
+    const running = run(manifests)
+    await somebodyWaits(sql)
+    await other`update variable set value = 'theirs' where path = 'f/ops/a'`
+    await other`commit`
+    other.release()
+    await running
+    assert.equal(ops(await run(manifests)), { a: 'update' })
+    assert.equal(await values(sql), { 'f/ops/a': 'a', 'f/ops/b': 'new' })
+  })
+)
+
+test(
+  'a connection lost while reading is replaced',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, folder, variable('a')])
+    const other = await sql.reserve()
+    await other`begin`
+    await other`lock table variable in access exclusive mode`
+    const running = run([workspace, folder, variable('a')])
+    await somebodyWaits(sql)
+    await other`select pg_terminate_backend(pid) from pg_stat_activity
+                 where wait_event_type = 'Lock' and datname = current_database()`
+    await other`rollback`
+    other.release()
+    assert.is((await running).counts.keep, 3)
+  })
+)
+
+test(
+  'an unusable annotation of a namespace leaves its rows and holds nobody else up',
+  withBench(async ({ run, sql }) => {
+    const namespace = (name: string, policy: string): object => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, annotations: { 'windmill.dev/conflict-policy': policy } }
+    })
+    const elsewhere = { namespace: 'windmill-system', annotations: { 'windmill.dev/deletion-policy': 'delete' } }
+    const other = variable('other', { workspace: 'demo' }, elsewhere)
+    await run([workspace, folder, variable('a'), variable('b'), other])
+    const report = await run([workspace, folder, variable('b'), namespace('demo', 'no-policy')])
+    assert.is(report.run.error, undefined)
+    assert.is(reasonOf(report, 'a'), 'InvalidSpec')
+    assert.is(reasonOf(report, 'other'), 'Deleted')
+    assert.equal(await values(sql), { 'f/ops/a': 'a', 'f/ops/b': 'b' })
+  })
+)
+
+test(
+  'the policy of a namespace holds for its rows when its last CR is gone',
+  withBench(async ({ run, sql }) => {
+    const policies = { 'windmill.dev/deletion-policy': 'delete', 'windmill.dev/conflict-policy': 'db-wins' }
+    const team = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'team', annotations: { ...policies, 'windmill.dev/workspaces': 'demo' } }
+    }
+    const last = variable('a', { workspace: 'demo' }, { namespace: 'team' })
+    await run([workspace, folder, variable('b'), team, last])
+    await sql`update variable set value = 'theirs' where path = 'f/ops/a'`
+    assert.is(reasonOf(await run([workspace, folder, variable('b'), team]), 'a'), 'ChangedInDatabase')
+    assert.equal(await values(sql), { 'f/ops/a': 'theirs', 'f/ops/b': 'b' })
+  })
+)
+
+test(
+  'a column that came with an upgrade of Windmill is filled',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, variable('a', { labels: ['x'] })]
+    await sql`alter table variable drop column labels`
+    await run(manifests)
+    await sql`alter table variable add column labels text[]`
+    await sql`
+      insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+      select max(version) + 1, 'labels', true, '', 0 from _sqlx_migrations`
+    assert.is(ops(await run(manifests))['a'], 'update')
+    assert.is((await run(manifests)).counts.keep, 3)
+  })
+)
+
 test.run()

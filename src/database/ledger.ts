@@ -228,7 +228,7 @@ export async function saveStates(sql: Sql, cluster: string, entries: readonly En
       from jsonb_to_recordset(${batch(entries)}::text::jsonb) as r(kind text, namespace text, name text, uid text,
            state text, reason text, message text, reported text, transitioned_at timestamptz)
         on conflict (cluster, kind, namespace, name) do update
-       set fingerprint = '', state = excluded.state, reason = excluded.reason, message = excluded.message,
+       set uid = excluded.uid, fingerprint = '', state = excluded.state, reason = excluded.reason, message = excluded.message,
            reported = excluded.reported, transitioned_at = excluded.transitioned_at, updated_at = now()`
 }
 

@@ -87,7 +87,10 @@ export async function withManifests<T>(
 }
 
 export function putManifests(folder: string, manifests: readonly object[] | string): void {
-  const text = typeof manifests === 'string' ? manifests : manifests.map(one => stringify(one)).join('---\n')
+  const text =
+    typeof manifests === 'string'
+      ? manifests
+      : manifests.map(one => stringify(one, { compat: 'yaml-1.1' })).join('---\n')
   writeFileSync(join(folder, 'manifests.yaml'), text)
 }
 

@@ -1,0 +1,95 @@
+/** What the contract cannot tell from a CRD and an example. A kind without a row here is tested all the same. */
+import type { Release } from '../windmill.ts'
+
+export interface Hints {
+  /** An example as a release takes it. */
+  readonly adapt?: (spec: Readonly<Record<string, unknown>>, release: Release) => Readonly<Record<string, unknown>>
+  /** Run before the kind's examples land, when all that they depend on is there. */
+  readonly arrange?: string
+  /** Another value of a field, where not any value will do. `labels[]` is an item of a list. */
+  readonly changed?: Readonly<Record<string, unknown>>
+  /** Fields that stay as they are. */
+  readonly fixed?: readonly string[]
+  /** Greatest length of a text where the CRD's is for other cases. */
+  readonly longest?: Readonly<Record<string, number>>
+  /** The row's field for a CRD's field of another name. */
+  readonly shownAs?: Readonly<Record<string, string>>
+  /** Fields whose other value an older release has by lacking the column. */
+  readonly unsaid?: readonly string[]
+  /** Columns that a CR with nothing but what it must state leaves alone, and what somebody else put there. */
+  readonly marks?: Readonly<Record<string, Readonly<Record<string, string>>>>
+  /** What a copy of a row must hold instead, lest it depends on the row. */
+  readonly neighbour?: Readonly<Record<string, string>>
+}
+
+const hints: Readonly<Record<string, Hints>> = {
+  WindmillWorkspace: {
+    /** The oldest release wants the filters beside the repositories, too. */
+    adapt: (spec, release) => {
+      const settings = spec['settings'] as Record<string, object>
+      if (release !== '1.463.2' || !settings['gitSync']) return spec
+      const gitSync = { ...settings['gitSync'], include_path: ['f/**'], include_type: ['script'] }
+      return { ...spec, settings: { ...settings, gitSync } }
+    },
+    changed: {
+      name: (name: string) => `${name} 2`,
+      'settings.deployTo': 'admins'
+    },
+    // Another provider comes beside the first, which stays.
+    fixed: ['settings.aiProvider'],
+    shownAs: { domain: 'settings.autoInviteDomain' },
+    marks: {
+      workspace: { owner: `'mark@example.com'`, premium: 'true' },
+      workspace_settings: {
+        slack_name: `'marked'`,
+        customer_id: `'marked'`,
+        webhook: `'https://marked.example.com'`,
+        color: `'#111111'`,
+        default_app: `'f/marked/app'`,
+        default_scripts: `'{"hidden": ["marked"]}'`,
+        operator_settings: `'{"runs": false}'`,
+        auto_invite_domain: `'marked.example.com'`,
+        large_file_storage: `'{"type": "S3Storage", "s3_resource_path": "$res:f/marked/s3"}'`,
+        error_handler_muted_on_cancel: 'true'
+      }
+    }
+  },
+  WindmillGroup: {
+    arrange: `
+      insert into usr (workspace_id, username, email, is_admin)
+      select 'demo', name, name || '@example.com', false from unnest('{alice,bob,carol}'::text[]) as name`,
+    changed: { members: ['bob', 'carol@example.com'] },
+    marks: { group_: { extra_perms: `'{"u/mark": true}'` } }
+  },
+  WindmillFolder: {
+    marks: {
+      folder: {
+        summary: `'marked'`,
+        owners: `'{u/mark}'`,
+        extra_perms: `'{"u/mark": true, "g/mark": false}'`,
+        labels: `'{marked}'`,
+        default_permissioned_as: `'[{"path_glob": "**", "permissioned_as": "u/mark"}]'`
+      }
+    }
+  },
+  WindmillResourceType: {
+    unsaid: ['fileset'],
+    marks: { resource_type: { description: `'marked'`, created_by: `'mark'`, format_extension: `'md'` } }
+  },
+  WindmillVariable: {
+    longest: { value: 5_000, description: 255 },
+    shownAs: { valueFrom: 'value' },
+    marks: {
+      variable: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
+    }
+  },
+  WindmillResource: {
+    shownAs: { valueFrom: 'linked', valuesFrom: 'linked' },
+    neighbour: { value: `'{}'` },
+    marks: {
+      resource: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
+    }
+  }
+}
+
+export const hintsOf = (kind: string): Hints => hints[kind] ?? {}
