@@ -62,7 +62,10 @@ const plain = (value: unknown): string => JSON.stringify(value)
 type Moment = { readonly ms: number } | { readonly objects: number }
 
 async function waitFor(moment: Moment, sql: postgres.Sql): Promise<void> {
-  if ('ms' in moment) return void (await sleep(moment.ms))
+  if ('ms' in moment) {
+    await sleep(moment.ms)
+    return
+  }
   for (let tries = 0; tries < 20_000; tries++) {
     const [ledger] = await sql<{ there: boolean }[]>`select to_regclass('windmill_iac.object') is not null as there`
     const count = ledger?.there ? (await sql`select from windmill_iac.object`).length : 0

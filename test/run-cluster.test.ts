@@ -58,7 +58,7 @@ type Told = {
   conditions?: { status: string; lastTransitionTime: string }[]
 }
 const statusOf = ({ cluster }: Bench, kind: string, name: string, ns = 'demo'): Told =>
-  (cluster.get(`Windmill${kind}`, ns, name)?.['status'] ?? {}) as Told
+  cluster.get(`Windmill${kind}`, ns, name)?.['status'] ?? {}
 
 const outcome = (report: Report, name: string): Report['objects'][number] | undefined =>
   report.objects.find(one => one.name === name)

@@ -54,5 +54,3 @@ export function createAccess(users: Readonly<Record<string, string | User>>) {
     }
   }
 }
-
-export type Access = ReturnType<typeof createAccess>
