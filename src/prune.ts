@@ -38,7 +38,7 @@ export async function pruneKind(session: Session, surveyed: Surveyed): Promise<v
   const owned = [...ledger.byTarget.values()].filter(entry => isOwned(entry) && inScope(entry, session.config))
   const gone = owned.filter(entry => isGone(session, kind, entry, existing))
   const verdict = guardDeletes({
-    owned: owned.length,
+    owned: owned.length + (session.gained.get(kind.kind) ?? 0),
     listed: total,
     deletes: gone.filter(entry => entry.deletionPolicy !== 'ignore').length,
     max: session.config.maxDeletes

@@ -6,10 +6,10 @@ import { compare, type Decided } from './compare.ts'
 import { type ErrorCode, SyncError, stateOf } from './errors.ts'
 import { settleIdentities } from './identities.ts'
 import type { AnyKind, Entry, Listed, Manifest, Outcome } from './model.ts'
-import { objectKey } from './model.ts'
+import { objectKey, targetKey } from './model.ts'
 import { differences } from './plan.ts'
 import type { Notice } from './publish.ts'
-import { engineView, type Session } from './session.ts'
+import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
 
 /** Chunks of the source that are looked at together: bounds memory, and decides claims within it exactly. */
@@ -65,6 +65,7 @@ async function reconcileWindow(
   // Settled means settled, also after a failure: nothing goes on writing behind the caller.
   await Promise.allSettled(batches)
   await Promise.all(batches)
+  session.outcomes.keep(-evicted.filter(one => !session.outcomes.has(one.listed)).length)
   await refuse(session, kind, evicted)
   return postponed
 }
@@ -116,7 +117,7 @@ async function refuse(session: Session, kind: AnyKind, refused: readonly Refused
       path: path ?? '',
       state,
       reason: error.code,
-      message: error.message
+      message: listed.origin ? `${listed.origin}: ${error.message}` : error.message
     })
     const entry = entries[index]
     if (entry?.reported === '') notices.push({ listed, status: statusFor(listed, entry), before: before[index]?.state })
@@ -142,6 +143,9 @@ function outcomeOf(kind: AnyKind, { admitted, decision, compiled }: Decided): Ou
 function preview(session: Session, kind: AnyKind, one: Decided): void {
   const { input } = one.admitted
   if (kind.inWorkspace === false) session.workspaces.add(input.workspace)
+  if (!isOwned(session.ledger.of(kind.kind).byTarget.get(targetKey(input.workspace, input.path)))) {
+    session.gained.set(kind.kind, (session.gained.get(kind.kind) ?? 0) + 1)
+  }
   session.moved.add(`${kind.kind}/${objectKey(input.listed.namespace, input.listed.name)}`)
   // Whole contents: held for the report only where somebody asked for them.
   const diff = session.config.diff && one.decision.write ? differences(one.want, one.live?.row ?? {}) : []

@@ -91,9 +91,20 @@ const words: Readonly<Record<Op, readonly [planned: string, done: string]>> = {
 
 const wordOf = (op: Op, command: string): string => words[op][command === 'plan' ? 0 : 1]
 
+/** A row that only stops being managed is still there. */
+const isReleased = ({ op, reason }: Outcome): boolean => op === 'delete' && reason === 'Released'
+const wordFor = (one: Outcome, command: string): string =>
+  isReleased(one) ? (command === 'plan' ? 'to release' : 'released') : wordOf(one.op, command)
+
 /** One sentence with the counts and the time. */
-export function sentenceOf({ run, counts }: Report): string {
-  const parts = ops.filter(op => counts[op] > 0).map(op => `${counts[op]} ${wordOf(op, run.command)}`)
+export function sentenceOf({ run, counts, objects }: Report): string {
+  const released = objects.filter(isReleased).length
+  const parts = ops.flatMap(op => {
+    const count = op === 'delete' ? counts.delete - released : counts[op]
+    const gone =
+      op === 'delete' && released > 0 ? [`${released} ${run.command === 'plan' ? 'to release' : 'released'}`] : []
+    return [...(count > 0 ? [`${count} ${wordOf(op, run.command)}`] : []), ...gone]
+  })
   const what = parts.length > 0 ? parts.join(', ') : 'nothing to do'
   const end = run.error ? ` Ended early: ${run.error.message}` : ''
   return `${run.command}: ${what} in ${(run.durationMs / 1000).toFixed(1)} s.${end}`
@@ -101,18 +112,35 @@ export function sentenceOf({ run, counts }: Report): string {
 
 /** The report for people: a line per object that was not simply kept, then the sentence. */
 export function textOf(report: Report, options: { readonly diff: boolean; readonly verbose: boolean }): string {
-  const shown = report.objects.filter(one => one.op !== 'keep' || options.verbose)
+  const shown = foldLater(report.objects.filter(one => one.op !== 'keep' || options.verbose))
   const place = (one: Outcome): string => (one.name ? `${one.namespace}/${one.name}` : '-')
   const target = (one: Outcome): string => (one.path ? `${one.workspace}:${one.path}` : one.workspace)
-  const rows = shown.map(one => [wordOf(one.op, report.run.command), one.kind, place(one), target(one)])
+  const rows = shown.map(one => [wordFor(one, report.run.command), one.kind, place(one), target(one)])
   const widths = [0, 1, 2, 3].map(column => Math.max(0, ...rows.map(row => row[column]?.length ?? 0)))
   const lines = shown.flatMap((one, index) => {
     const cells = (rows[index] ?? []).map((cell, column) => cell.padEnd(widths[column] ?? 0))
-    const telling = one.message !== 'In sync with Windmill.' && one.message !== ''
-    const line = `${cells.join('  ')}  ${telling ? `${one.reason}: ${one.message}` : ''}`.trimEnd()
+    const line = `${cells.join('  ')}  ${telling(one)}`.trimEnd()
     return options.diff && one.diff ? [line, ...one.diff.flatMap(diffLines)] : [line]
   })
   return `${[...lines, sentenceOf(report)].join('\n')}\n`
+}
+
+/** What the word at the beginning does not say yet: notes, or reason and message. */
+function telling({ state, reason, message }: Outcome): string {
+  if (state === 'Synced') return message.replace(/^In sync with Windmill\. ?/, '')
+  return message === '' ? '' : `${reason}: ${message}`
+}
+
+/** Kinds that come later are one line each, not one per object. */
+function foldLater(objects: readonly Outcome[]): readonly Outcome[] {
+  const later = objects.filter(one => one.reason === 'NotSupportedYet')
+  const kinds = [...new Set(later.map(one => one.kind))]
+  const folded = kinds.map((kind): Outcome => {
+    const some = later.filter(one => one.kind === kind)
+    const message = `${kind} is not supported yet by this version; ${some.length} left alone.`
+    return { ...(some[0] as Outcome), namespace: '', name: '', message }
+  })
+  return [...objects.filter(one => one.reason !== 'NotSupportedYet'), ...folded]
 }
 
 /** Unified for text of several lines, one line per side for everything else. */

@@ -74,8 +74,10 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     linkedBy: (workspace, path) => linked.get(targetKey(workspace, path))?.by,
     linkedPath: (workspace, path) => linked.get(targetKey(workspace, path))?.path,
     ownerOf: (kind, workspace, path) => {
-      const entry = ledger.of(kind).byTarget.get(targetKey(workspace, path))
-      return isOwned(entry) ? nameOf(entry) : undefined
+      const { byTarget, others } = ledger.of(kind)
+      const entry = byTarget.get(targetKey(workspace, path))
+      if (isOwned(entry)) return nameOf(entry)
+      return others.has(targetKey(workspace, path)) ? `${kind} of another cluster` : undefined
     }
   }
   const tells = !dry && config.from === undefined && config.status !== 'none'
@@ -94,6 +96,7 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     workspaces: new Set(found.map(one => one.id)),
     identities: new Map(),
     moved: new Set(),
+    gained: new Map(),
     written: { count: 0 },
     namespaces,
     rules: {
@@ -114,15 +117,15 @@ const nameOf = ({ kind, namespace, name }: Entry): string => `${kind} ${objectKe
 /** Secret variables that objects generated, by target: whose they are, and the path of the object. */
 function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, { readonly by: string; readonly path: string }> {
   const linked = new Map<string, { by: string; path: string }>()
-  for (const { byTarget } of ledger.all()) {
-    for (const entry of byTarget.values()) {
-      if (!isOwned(entry)) continue
-      for (const field of entry.fields) {
-        if (!field.startsWith(LINKED)) continue
-        const key = targetKey(entry.workspace ?? '', field.slice(LINKED.length))
-        linked.set(key, { by: nameOf(entry), path: entry.path ?? '' })
-      }
+  const add = ({ workspace, path, fields }: Pick<Entry, 'workspace' | 'path' | 'fields'>, by: string): void => {
+    for (const field of fields) {
+      if (!field.startsWith(LINKED)) continue
+      linked.set(targetKey(workspace ?? '', field.slice(LINKED.length)), { by, path: path ?? '' })
     }
+  }
+  for (const { byTarget, others } of ledger.all()) {
+    for (const other of others.values()) add(other, 'A resource of another cluster')
+    for (const entry of byTarget.values()) if (isOwned(entry)) add(entry, nameOf(entry))
   }
   return linked
 }
@@ -162,7 +165,6 @@ function tellStray(session: Session, { kind, namespace, name, error }: Stray): v
 }
 
 function tellAnnounced(session: Session, listing: readonly Listed[]): void {
-  session.outcomes.expect(listing.length)
   for (const { kind, namespace, name } of listing) {
     session.outcomes.set({
       op: 'skip',
@@ -238,7 +240,7 @@ async function finish(
     outcomes: outcomes.all(),
     exitOnChanges: config.exitCode
   })
-  if (session.dry || session.written.count === 0 || end.error) return report
+  if (session.dry || session.written.count === 0) return report
   const { id, durationMs, command, cluster, exitCode } = report.run
   const { startedAt } = end
   const message = sentenceOf(report)

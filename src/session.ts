@@ -54,45 +54,48 @@ export interface Session extends World {
   readonly identities: Map<string, string>
   /** `kind/namespace/name` of CRs that a plan would place somewhere: where they were before, they are gone. */
   readonly moved: Set<string>
+  /** Number of targets by kind that a plan would newly own: the guard counts as after a real run. */
+  readonly gained: Map<string, number>
   /** Number of rows, ledger entries and statuses written: 0 means the world was as wanted. */
   readonly written: { count: number }
 }
 
-/** What became of the CRs of this run. Those that are simply kept are only counted. */
+/** What became of the CRs of this run. Those whose marks stand still are only counted. */
 export class Outcomes {
   readonly #told = new Map<string, Outcome>()
-  readonly #quiet = new Map<string, number>()
-  #listed = 0
-  #toldOfListed = new Set<string>()
+  readonly #added: Outcome[] = []
+  #quiet = 0
 
-  /** CRs that the run is about. */
-  expect(count: number): void {
-    this.#listed += count
+  /** CRs that were found as they should be without being read; negative when something else is said of them after all. */
+  keep(count: number): void {
+    this.#quiet += count
   }
 
   /** The last word on an object counts. */
   set(outcome: Outcome): void {
-    const key = `${outcome.kind}/${objectKey(outcome.namespace, outcome.name)}`
-    this.#told.set(key, outcome)
-    this.#toldOfListed.add(key)
+    this.#told.set(keyOf(outcome), outcome)
+  }
+
+  has(object: Pick<Outcome, 'kind' | 'namespace' | 'name'>): boolean {
+    return this.#told.has(keyOf(object))
   }
 
   /** About something that is no listed CR: a whole kind, a broken file, a row whose CR is gone. */
   add(outcome: Outcome): void {
-    const key = `${outcome.kind}/${outcome.namespace}/${outcome.name}/${outcome.path}/${outcome.reason}`
-    this.#quiet.set(key, (this.#quiet.get(key) ?? 0) + 1)
-    this.#told.set(`${key}#${this.#quiet.get(key)}`, outcome)
+    this.#added.push(outcome)
   }
 
   all(): readonly Outcome[] {
-    return [...this.#told.values()]
+    return [...this.#told.values(), ...this.#added]
   }
 
-  /** Listed CRs that nothing else was said about. */
   kept(): number {
-    return this.#listed - this.#toldOfListed.size
+    return this.#quiet
   }
 }
+
+const keyOf = ({ kind, namespace, name }: Pick<Outcome, 'kind' | 'namespace' | 'name'>): string =>
+  `${kind}/${objectKey(namespace, name)}`
 
 export function claimsByKind(): (kind: string) => Claims {
   const known = new Map<string, Claims>()

@@ -162,7 +162,7 @@ export const settings = [
     variable: 'IAC_SHARD',
     value: 'I/N',
     fallback: '0/1',
-    help: 'only workspaces of this shard (by hash); an Indexed Job sets it from JOB_COMPLETION_INDEX',
+    help: 'only workspaces of this shard (by hash), for several jobs side by side',
     parse: shard
   },
   {

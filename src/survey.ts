@@ -12,7 +12,7 @@ import {
   type Target,
   targetKey
 } from './model.ts'
-import { isWatched, matches } from './scope.ts'
+import { isWatched, matches, shardOf } from './scope.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import { isAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
 
@@ -71,7 +71,6 @@ export async function survey(
 ): Promise<Surveyed> {
   const all = listing ?? []
   const selected = all.filter(one => matches(one.labels, session.config.selector))
-  session.outcomes.expect(selected.length)
   const versions = await referencedVersions(session, kind, selected)
   const changed: Listed[] = []
   const quiet: { listed: Listed; entry: Entry }[] = []
@@ -87,7 +86,11 @@ export async function survey(
   )
   for (const { listed, entry } of quiet) {
     if (moved.has(targetKey(entry.workspace ?? '', entry.path ?? ''))) changed.push(listed)
-    else session.claims(kind.kind).enter(entry.workspace ?? '', entry.path ?? '', listed)
+    else {
+      session.claims(kind.kind).enter(entry.workspace ?? '', entry.path ?? '', listed)
+      if (shardOf(entry.workspace ?? '', session.config.shard.count) === session.config.shard.index)
+        session.outcomes.keep(1)
+    }
   }
   const surveyed = {
     kind,

@@ -18,7 +18,10 @@ async function writesOf(sql: postgres.Sql): Promise<number> {
   return row?.writes ?? 0
 }
 
-const database = await startEmbedded()
+const database = await startEmbedded().catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`)
+  process.exit(5)
+})
 const folder = mkdtempSync(join(tmpdir(), 'windmill-iac-demo-'))
 const sql = plain(database.url)
 let failed = false

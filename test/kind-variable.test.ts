@@ -435,7 +435,8 @@ test('what is wrong or deserves a word is said', () =>
     assert.match((await rejects(apply(world, { value: 'a', ...fromSecret }))).message, /^value and valueFrom: /)
     const nul = await rejects(apply(world, { ...fromSecret, isSecret: false }, withText('a\0b')))
     assert.match(nul.message, /^value: .* NUL/)
-    await apply(world, fromSecret, withText('a\0b'))
+    const sealed = await rejects(apply(world, fromSecret, withText('a\0b')))
+    assert.match(sealed.message, /^value: .* NUL/)
     const notes = async (spec: Record<string, unknown>, text = ''): Promise<unknown> =>
       (await apply(world, spec, withText(text))).compiled.notes
     const oauth = 'OAuth accounts are managed by Windmill; ignored.'

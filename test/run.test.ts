@@ -568,4 +568,36 @@ test(
   })
 )
 
+test(
+  'the secret variable of a resource of another cluster is left alone',
+  withBench(async ({ run, sql }) => {
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 's', namespace: 'demo' },
+      stringData: { k: 'hidden' }
+    }
+    const valuesFrom = [{ field: 'dsn', secretKeyRef: { name: 's', key: 'k' } }]
+    const resource = cr('Resource', 'r', { path: 'f/ops/r', resourceType: 'c_x', valuesFrom })
+    await run([workspace, folder, secret, resource], '--cluster-id', 'one')
+    const report = await run([variable('r')], '--cluster-id', 'two')
+    assert.is(reasonOf(report, 'r'), 'TakenBySomebodyElse')
+    const [row] = await sql`select is_secret from variable where path = 'f/ops/r'`
+    assert.is(row?.['is_secret'], true)
+  })
+)
+
+test(
+  'the guard of a plan counts as that of the run',
+  withBench(async ({ run }) => {
+    const some = (letter: string): object[] => Array.from({ length: 20 }, (_, n) => variable(`${letter}${n}`))
+    await run([workspace, folder, ...some('v')])
+    const next = [workspace, folder, ...some('v').slice(0, 13), ...some('w')]
+    const planned = await run(next, 'plan')
+    const done = await run(next)
+    assert.equal(planned.counts, done.counts)
+    assert.is(planned.run.exitCode, 0)
+  })
+)
+
 test.run()

@@ -1,6 +1,6 @@
 /** The ledger: the only memory of the job, kept beside Windmill's rows and written in the same transactions. */
 import { SyncError } from '../errors.ts'
-import { type DeletionPolicy, type Entry, objectKey, type Sql, targetKey } from '../model.ts'
+import { type DeletionPolicy, type Entry, objectKey, type Sql, type Target, targetKey } from '../model.ts'
 import type { Database } from './client.ts'
 import { grantSql, migrationSql, migrations } from './ledger-schema.ts'
 
@@ -11,7 +11,7 @@ export interface KindLedger {
   /** Entries of this cluster by target, also those whose CR is gone; a released one is not owned. */
   readonly byTarget: Map<string, Entry>
   /** Targets that another cluster owns. */
-  readonly others: Set<string>
+  readonly others: Map<string, Pick<Target, 'workspace' | 'path' | 'fields'>>
 }
 
 export interface Ledger {
@@ -77,7 +77,7 @@ export async function loadLedger(
   const kinds = new Map<string, KindLedger>()
   const of = (kind: string): KindLedger => {
     let found = kinds.get(kind)
-    if (!found) kinds.set(kind, (found = { byObject: new Map(), byTarget: new Map(), others: new Set() }))
+    if (!found) kinds.set(kind, (found = { byObject: new Map(), byTarget: new Map(), others: new Map() }))
     return found
   }
   const ledger: Ledger = { of, all: () => kinds.values() }
@@ -91,7 +91,13 @@ export async function loadLedger(
     const { byObject, byTarget, others } = of(row.kind)
     const target = row.path === null ? undefined : targetKey(row.workspace ?? '', row.path)
     if (row.cluster !== cluster) {
-      if (target !== undefined && row.state !== 'Released') others.add(target)
+      const { workspace, path, fields } = row
+      if (target !== undefined && row.state !== 'Released')
+        others.set(target, {
+          workspace: workspace ?? '',
+          path: path ?? '',
+          fields: shared(`fields ${fields.join()}`, fields)
+        })
       return
     }
     const entry = toEntry(row, moved, shared)

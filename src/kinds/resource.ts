@@ -152,7 +152,7 @@ function compile(input: Input<Spec>, facts: Facts, context: Context): Compiled {
     // Once the type is there, its schema decides which fields are secret.
     ...(!isKnown && isSecretive && { unsettled: true }),
     ...(links.length > 0 && { guard: facts.store.guard(workspace) }),
-    ...(masked && { masked: ['value'] })
+    ...((masked || links.length > 0) && { masked: ['value'] })
   }
 }
 
@@ -192,8 +192,29 @@ async function linkedRows(
   return new Map(rows.map(row => [targetKey(row.workspace, row.path), row]))
 }
 
+/** The schema of its type decides which fields of a resource are secret: a resource moves when its type does. */
+async function typeTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
+  const rows = await sql<{ workspace: string; path: string; type: string }[]>`
+    select r.workspace_id as workspace, r.path, r.resource_type as type
+      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
+      join resource r on r.workspace_id = j.workspace and r.path = j.path`
+  const workspaces = [...new Set(['admins', ...rows.map(row => row.workspace)])]
+  const types = await sql<{ workspace: string; name: string; token: string }[]>`
+    select t.workspace_id as workspace, t.name, t.xmin::text as token
+      from jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb) as j(workspace)
+      join resource_type t on t.workspace_id = j.workspace`
+  const byName = new Map(types.map(one => [targetKey(one.workspace, one.name), one.token]))
+  return new Map(
+    rows.map(({ workspace, path, type }) => {
+      const marks = [workspace, 'admins'].map(one => byName.get(targetKey(one, type)) ?? '')
+      return [targetKey(workspace, path), `type=${marks.join('/')}`]
+    })
+  )
+}
+
 async function tokens(sql: Sql, targets: readonly Target[], context: Context): Promise<ReadonlyMap<string, string>> {
   const own = await rowTokens(sql, 'resource', targets)
+  const types = await typeTokens(sql, targets)
   const variables = await linkedRows(sql, targets, context)
   const found = new Map<string, string>()
   for (const { workspace, path, fields } of targets) {
@@ -203,7 +224,7 @@ async function tokens(sql: Sql, targets: readonly Target[], context: Context): P
     const linked = [...linkedOf(fields)]
       .sort()
       .map(one => `${one}=${variables.get(targetKey(workspace, one))?.token ?? ''}`)
-    found.set(key, [token, ...linked].join(' '))
+    found.set(key, [token, types.get(key) ?? '', ...linked].join(' '))
   }
   return found
 }

@@ -62,10 +62,9 @@ function valueOf({ spec, text }: Input<Spec>, secret: boolean): { text: string; 
     throw new SyncError('InvalidSpec', 'value and valueFrom: state exactly one of them.')
   }
   const value = ref ? text(ref) : (spec.value ?? '')
-  if (!secret) {
-    refuseLong('value', value, maxPlainCharacters)
-    refuseControl('value', value)
-  }
+  // Legal inside a ciphertext, but no job could use it: an environment ends at it.
+  refuseControl('value', value)
+  if (!secret) refuseLong('value', value, maxPlainCharacters)
   const plain = 'isSecret is false: the text from the Secret is stored unencrypted, for all who may see the variable.'
   return { text: value, notes: ref ? [...(secret ? [] : [plain]), ...secretNotes('value', value)] : [] }
 }

@@ -10,12 +10,12 @@ export function refuseLong(field: string, text: string | undefined, limit: numbe
     throw new SyncError('InvalidSpec', `${field}: this Windmill stores at most ${limit} characters; shorten it.`)
 }
 
-/** A character that PostgreSQL stores nowhere; manifests were checked before, Secrets are not. */
+/** A character that PostgreSQL stores nowhere and that ends an environment variable; manifests were checked before, Secrets are not. */
 export function refuseControl(field: string, text: string): void {
   if (!text.includes('\0')) return
   throw new SyncError(
     'InvalidSpec',
-    `${field}: the text holds a NUL character, which Windmill cannot store; remove it.`
+    `${field}: the text holds a NUL character, which neither Windmill nor a job can use; remove it.`
   )
 }
 
