@@ -600,4 +600,33 @@ test(
   })
 )
 
+test(
+  'a field that its type declares secret later moves into a secret variable in the next run',
+  withBench(async ({ run, sql }) => {
+    const type = (properties: object): object =>
+      cr('ResourceType', 'api', { name: 'c_api', schema: { type: 'object', properties } })
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 's', namespace: 'demo' },
+      stringData: { k: '{"host": "h", "pin": "canary-1234"}' }
+    }
+    const valueFrom = { secretKeyRef: { name: 's', key: 'k' } }
+    const api = cr('Resource', 'api', { path: 'f/ops/api', resourceType: 'c_api', valueFrom })
+    const open = { host: { type: 'string' }, pin: { type: 'string' } }
+    await run([workspace, folder, type(open), secret, api])
+    const stored = async (): Promise<string> =>
+      JSON.stringify(await sql`select value from resource where path = 'f/ops/api'`)
+    assert.match(await stored(), /canary-1234/)
+    const closed = { ...open, pin: { type: 'string', password: true } }
+    const manifests = [workspace, folder, type(closed), secret, api]
+    await run(manifests)
+    const planned = await run(manifests, 'plan', '--diff')
+    assert.not.match(JSON.stringify(planned), /canary-1234/)
+    assert.is(reasonOf(await run(manifests), 'api'), 'Synced')
+    assert.not.match(await stored(), /canary-1234/)
+    assert.match(await stored(), /\$var:f\/ops\/api/)
+  })
+)
+
 test.run()
