@@ -209,12 +209,11 @@ async function reconcileAll(session: Session, surveyed: readonly Surveyed[]): Pr
 
 /** Deletions, waves reversed. */
 async function pruneAll(session: Session, surveyed: readonly Surveyed[]): Promise<void> {
-  const unread = session.source.strays().some(one => one.kind === '')
   for (const wave of wavesOf(surveyed.map(one => one.kind)).toReversed()) {
     for (const kind of wave) {
       if (session.signal.aborted) return
       const one = surveyed.find(other => other.kind === kind)
-      if (one && !unread) await pruneKind(session, one)
+      if (one) await pruneKind(session, one)
     }
   }
 }

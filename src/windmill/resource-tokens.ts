@@ -1,7 +1,7 @@
 /** Marks that move whenever a resource, its type or its secret variables were touched. */
 import { type Context, type Sql, type Target, targetKey } from '../model.ts'
 import { linkedOf } from './resource-links.ts'
-import { placesJson, rowTokens } from './row-writer.ts'
+import { placesJson } from './row-writer.ts'
 
 interface LinkedRow {
   readonly workspace: string
@@ -32,34 +32,46 @@ export async function linkedRows(
   return new Map(rows.map(row => [targetKey(row.workspace, row.path), row]))
 }
 
-/** The schema of its type decides which fields of a resource are secret: a resource moves when its type does. */
-async function typeTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<{ workspace: string; path: string; type: string }[]>`
-    select r.workspace_id as workspace, r.path, r.resource_type as type
-      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-      join resource r on r.workspace_id = j.workspace and r.path = j.path`
-  const workspaces = [...new Set(['admins', ...rows.map(row => row.workspace)])]
-  const types = await sql<{ workspace: string; name: string; token: string }[]>`
-    select t.workspace_id as workspace, t.name, t.xmin::text as token
+interface Mark {
+  readonly workspace: string
+  readonly path: string
+  readonly token: string
+}
+
+/** By target key, the xmin of the types that the resources name: of the workspace's and of the one in admins. */
+async function typeMarks(
+  sql: Sql,
+  resources: readonly (Mark & { readonly type: string })[]
+): Promise<ReadonlyMap<string, string>> {
+  const workspaces = [...new Set(['admins', ...resources.map(one => one.workspace)])]
+  const types = await sql<Mark[]>`
+    select t.workspace_id as workspace, t.name as path, t.xmin::text as token
       from jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb) as j(workspace)
       join resource_type t on t.workspace_id = j.workspace`
-  const byName = new Map(types.map(one => [targetKey(one.workspace, one.name), one.token]))
+  const byName = new Map(types.map(one => [targetKey(one.workspace, one.path), one.token]))
   return new Map(
-    rows.map(({ workspace, path, type }) => {
+    resources.map(({ workspace, path, type }) => {
       const marks = [workspace, 'admins'].map(one => byName.get(targetKey(one, type)) ?? '')
       return [targetKey(workspace, path), `type=${marks.join('/')}`]
     })
   )
 }
 
-/** xmin of the resource, of its type (here and in admins) and of the secret variables that the targets' fields name. */
+/**
+ * xmin of the resource, of its type, whose schema decides which fields are secret, and of the secret variables that the
+ * targets' fields name.
+ */
 export async function resourceTokens(
   sql: Sql,
   targets: readonly Target[],
   context: Context
 ): Promise<ReadonlyMap<string, string>> {
-  const own = await rowTokens(sql, 'resource', targets)
-  const types = await typeTokens(sql, targets)
+  const resources = await sql<(Mark & { type: string })[]>`
+    select r.workspace_id as workspace, r.path, r.xmin::text as token, r.resource_type as type
+      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
+      join resource r on r.workspace_id = j.workspace and r.path = j.path`
+  const own = new Map(resources.map(one => [targetKey(one.workspace, one.path), one.token]))
+  const types = await typeMarks(sql, resources)
   const variables = await linkedRows(sql, targets, context)
   const found = new Map<string, string>()
   for (const { workspace, path, fields } of targets) {

@@ -71,10 +71,10 @@ const quoted = (name: string): string => `"${name}"`
 /** `xmin` of existing rows: it changes with every update. */
 export async function rowTokens(
   sql: Sql,
-  table: 'variable' | 'resource' | 'resource_type',
+  table: 'variable' | 'resource_type',
   targets: readonly Target[]
 ): Promise<ReadonlyMap<string, string>> {
-  const key = table === 'resource_type' ? 'name' : 'path'
+  const key = table === 'variable' ? 'path' : 'name'
   const rows = await sql<{ workspace: string; path: string; token: string }[]>`
     select t.workspace_id as workspace, t.${sql(key)} as path, t.xmin::text as token
       from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
