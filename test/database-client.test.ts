@@ -218,7 +218,8 @@ client('values come and go as they should', () =>
         const [found] = await sql`
           select ${{ a: [1, null] } as never}::jsonb as object, ${'{"b": 1.50}'}::json as text, '"s"'::jsonb as string,
                  ${undefined as never}::text as nothing, timestamp '2026-01-02 03:04:05' as local,
-                 ${['x', 'y,"z']}::text[] as list, 9007199254740993::bigint as big, current_setting('timezone') as zone,
+                 ${['x', 'y,"z', '', 'NULL', 'b\\s{}']}::text[] as list, array[null, 'NULL']::varchar[] as nulls,
+                 '{}'::text[] as none, array[-9007199254740993]::bigint[] as bigs, 9007199254740993::bigint as big, current_setting('timezone') as zone,
                  'null'::jsonb as "jsonNull"`
         return found
       })
@@ -228,7 +229,10 @@ client('values come and go as they should', () =>
       assert.is(row?.['nothing'], null)
       assert.is(row?.['jsonNull'], null)
       assert.equal(row?.['local'], new Date('2026-01-02T03:04:05.000Z'))
-      assert.equal(row?.['list'], ['x', 'y,"z'])
+      assert.equal(row?.['list'], ['x', 'y,"z', '', 'NULL', 'b\\s{}'])
+      assert.equal(row?.['nulls'], [null, 'NULL'])
+      assert.equal(row?.['none'], [])
+      assert.equal(row?.['bigs'], ['-9007199254740993'])
       assert.is(row?.['big'], '9007199254740993')
       assert.is(row?.['zone'], 'UTC')
     })

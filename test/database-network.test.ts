@@ -174,6 +174,44 @@ async function withProxy(
   }
 }
 
+network('a connection that breaks while it is being made is an error of the call, at whatever byte', () =>
+  withServer({}, async server => {
+    const [, port = ''] = /127\.0\.0\.1:(\d+)/.exec(server.url('postgres')) ?? []
+    const heard = new Set<string>()
+    for (let limit = 0; limit < 1500; limit += 23) {
+      await withCutAnswers(Number(port), limit, async proxied => {
+        const url = server.url('postgres').replace(`:${port}/`, `:${proxied}/`)
+        const made = await connect(url, { reachableWithinMs: 1 }).catch((error: unknown) => error as SyncError)
+        heard.add('code' in made ? made.code : 'connected')
+        if (!('code' in made)) await made.close()
+      })
+    }
+    assert.equal([...heard].sort(), ['DatabaseUnreachable', 'connected'])
+  })
+)
+
+/** Passes on so many bytes of the server's answers, then breaks. */
+async function withCutAnswers(port: number, limit: number, work: (port: number) => Promise<void>): Promise<void> {
+  const proxy = net.createServer(inner => {
+    const outer = net.connect(port, '127.0.0.1')
+    const end = (): void => void [inner.destroy(), outer.destroy()]
+    for (const socket of [inner, outer]) socket.on('error', end).on('close', end)
+    let left = limit
+    inner.on('data', (data: Buffer) => outer.write(data))
+    outer.on('data', (data: Buffer) => {
+      inner.write(data.subarray(0, left))
+      left -= data.length
+      if (left <= 0) inner.end()
+    })
+  })
+  await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
+  try {
+    await work((proxy.address() as net.AddressInfo).port)
+  } finally {
+    await new Promise(resolve => proxy.close(resolve))
+  }
+}
+
 network('a commit whose answer is lost is looked up, not guessed', () =>
   withServer({}, async server => {
     await runScript(server.url('postgres'), 'create table t (name text primary key)')

@@ -11,6 +11,7 @@ import { type Limits, openingSql } from './opening.ts'
 import { hasLanded } from './outcome.ts'
 import { openPool, type Pool } from './pool.ts'
 import { deadSocket, openSocket, placeOf } from './socket.ts'
+import { listText, parseList } from './text-list.ts'
 import { type Frame, transaction } from './transaction.ts'
 import { type Address, type Endpoint, parseAddress } from './url.ts'
 
@@ -55,6 +56,8 @@ export interface Database {
 /**
  * json and jsonb: results come as JavaScript values (numbers beyond 2^53 lose digits); a parameter is an object, or a
  * text that already is JSON, so a JSON string goes in as '"text"'. timestamp: UTC, as the session's time zone is.
+ * Lists of texts (and of bigint and uuid, as texts) are named here, because the driver would otherwise ask the server
+ * for all array types on each connection, and a connection that breaks during that question ends the whole process.
  */
 const types = {
   json: {
@@ -63,6 +66,7 @@ const types = {
     serialize: (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value)),
     parse: (text: string): unknown => JSON.parse(text)
   },
+  texts: { to: 1009, from: [1009, 1015, 1016, 2951], serialize: listText, parse: parseList },
   timestamp: {
     to: 1114,
     from: [1114],
@@ -179,6 +183,7 @@ function openConnection(address: Address, endpoint: Endpoint, options: ConnectOp
     keep_alive: null,
     // PgBouncer in transaction mode gives each transaction another server, which lacks the prepared statement.
     prepare: false,
+    fetch_types: false,
     ssl: false,
     debug: false,
     onnotice: notice => options.debug?.('notice', { code: notice.code, severity: notice.severity }),
