@@ -1,12 +1,15 @@
 /** Applies decisions: one batch is one transaction with its ledger rows; a bad row stands alone, transient faults are retried. */
 import type { Refused } from './admit.ts'
-import { baseOf, type Decided } from './compare.ts'
+import { baseOf, type Decided, detailsOf } from './compare.ts'
 import { withRetries } from './database/failures.ts'
 import { type Ledger, saveEntries, saveStates } from './database/ledger.ts'
 import { isObjectError, SyncError, stateOf } from './errors.ts'
+import { canonical } from './fingerprint.ts'
 import {
   type AnyKind,
+  type Details,
   type Entry,
+  type Json,
   type Listed,
   objectKey,
   type Sql,
@@ -16,7 +19,7 @@ import {
   type Write
 } from './model.ts'
 import { engineView, type Session } from './session.ts'
-import { statusDigest, statusOf } from './status.ts'
+import { seconds, statusDigest, statusOf } from './status.ts'
 import { fingerprint } from './survey.ts'
 import { writeAudit } from './windmill/audit.ts'
 
@@ -62,13 +65,14 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
     await audit(session, kind, writes, sql)
   }
   const written = fresh.filter(one => !isAsCompared(one))
-  const targets = written.map(one => ({ ...placeOf(one), fields: baseOf(one.compiled).fields }))
+  const targets = written.map(one => ({ ...placeOf(one), fields: Object.keys(one.compiled.row) }))
   const tokens = targets.length > 0 ? await view.tokens(sql, targets, session.context) : new Map<string, string>()
+  const details = await detailsOf(kind, session, sql, targets)
   const { byObject } = session.ledger.of(kind.kind)
   const applied: Applied[] = fresh.map(done => {
     const { namespace, name } = done.admitted.input.listed
-    const token = isAsCompared(done) ? done.token : tokens.get(keyOf(done))
-    const entry = entryOf(session, kind, done, token ?? '')
+    const found = isAsCompared(done) ? done : { token: tokens.get(keyOf(done)), details: details.get(keyOf(done)) }
+    const entry = entryOf(session, kind, done, found)
     return { done, entry, before: byObject.get(objectKey(namespace, name)) }
   })
   const entries = applied.flatMap(one => ('entry' in one && isNews(session, one.entry) ? [one.entry] : []))
@@ -134,13 +138,19 @@ async function audit(session: Session, kind: AnyKind, writes: readonly Write[], 
 }
 
 /** What the ledger is to say about an object that landed. */
-function entryOf(session: Session, kind: AnyKind, done: Decided, token: string): Entry {
+function entryOf(
+  session: Session,
+  kind: AnyKind,
+  done: Decided,
+  found: { readonly token: string | undefined; readonly details: Details | undefined }
+): Entry {
   const { admitted, compiled, decision, entry } = done
   const { listed, workspace, path } = admitted.input
   const own = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
   const settled = decision.state === 'Synced' && !compiled.unsettled
   // An owned row in conflict keeps its base: what we applied last is still what we applied last.
-  const base = decision.state === 'Synced' || !entry ? baseOf(compiled) : { base: entry.base, fields: entry.fields }
+  const { base, fields, deployed } = decision.state === 'Synced' || !entry ? baseOf(kind, compiled) : entry
+  const edited = decision.write ? { lastModifiedInDb: seconds(new Date()) } : done.details
   return withReported(own, listed, {
     kind: kind.kind,
     namespace: listed.namespace,
@@ -149,8 +159,11 @@ function entryOf(session: Session, kind: AnyKind, done: Decided, token: string):
     workspace,
     path,
     fingerprint: settled ? fingerprint(session, kind, listed, admitted.versions) : '',
-    ...base,
-    token,
+    base,
+    fields,
+    deployed,
+    details: { ...edited, ...found.details },
+    token: found.token ?? '',
     refs: admitted.refs,
     deletionPolicy: admitted.policies.deletion,
     ownPolicy: admitted.policies.ownDeletion,
@@ -170,13 +183,13 @@ function withReported(own: Entry | undefined, listed: Listed, entry: Entry): Ent
 }
 
 /** The status that an entry stands for. */
-export function statusFor(listed: Listed, entry: Entry, hash?: string): Status {
+export function statusFor(listed: Listed, entry: Entry): Status {
   return statusOf(listed, {
     state: entry.state === 'Released' ? 'Synced' : entry.state,
     reason: entry.reason,
     message: entry.message,
     workspace: entry.workspace ?? undefined,
-    hash,
+    details: entry.details,
     syncedAt: entry.syncedAt,
     transitionedAt: entry.transitionedAt ?? new Date()
   })
@@ -205,7 +218,7 @@ function isNews(session: Session, entry: Entry): boolean {
 
 function isSameEntry(a: Entry, b: Entry): boolean {
   const plain = (value: unknown): unknown =>
-    value instanceof Date ? value.getTime() : Array.isArray(value) ? value.join('\0') : value
+    value instanceof Date ? value.getTime() : typeof value === 'object' ? canonical(value as Json) : value
   return (Object.keys(b) as (keyof Entry)[]).every(key => plain(a[key]) === plain(b[key]))
 }
 
@@ -261,6 +274,8 @@ const nothing = {
   path: null,
   base: null,
   fields: [],
+  deployed: {},
+  details: {},
   token: '',
   refs: [],
   deletionPolicy: 'soft-delete',

@@ -2,10 +2,11 @@
 
 import type { Admitted, Refused } from './admit.ts'
 import { isObjectError, SyncError } from './errors.ts'
-import { digestOf } from './fingerprint.ts'
+import { type Digest, digestOf, marksOf, sealed } from './fingerprint.ts'
 import {
   type AnyKind,
   type Compiled,
+  type Details,
   type Entry,
   type Json,
   type Observed,
@@ -15,7 +16,8 @@ import {
   targetKey
 } from './model.ts'
 import { type Decision, decide } from './plan.ts'
-import { engineView, type Session } from './session.ts'
+import { engineView, isOwned, type Session } from './session.ts'
+import { seconds } from './status.ts'
 
 /** A CR with everything that is to happen to it. */
 export interface Decided {
@@ -26,6 +28,7 @@ export interface Decided {
   readonly live: Observed | undefined
   /** Token of the live row in the snapshot that was compared. */
   readonly token: string | undefined
+  readonly details: Details
   readonly decision: Decision
   /** What the ledger had at the target. */
   readonly entry: Entry | undefined
@@ -45,17 +48,35 @@ export async function compare(
     const tokens = await view.tokens(sql, targets, session.context)
     const observed = await view.observe(sql, targets, session.context)
     const live = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
+    const details = await detailsOf(kind, session, sql, targets)
     const decided: Decided[] = []
     for (const one of compiled) {
       const key = targetKey(one.target.workspace, one.target.path)
       const there = live.get(key)
       if (there?.locked !== undefined)
         refused.push(refusal(one.admitted, new SyncError('ManagedByWindmill', there.locked)))
-      else decided.push(decideOne(session, kind, { ...one, live: there, token: tokens.get(key) }))
+      else {
+        const found = { ...details.get(key), ...editedAt(there) }
+        decided.push(decideOne(session, kind, { ...one, live: there, token: tokens.get(key), details: found }))
+      }
     }
     return { decided, refused }
   })
 }
+
+/** What statuses say besides, by target key. */
+export async function detailsOf(
+  kind: AnyKind,
+  session: Session,
+  sql: Sql,
+  targets: readonly Target[]
+): Promise<ReadonlyMap<string, Details>> {
+  const { details } = engineView(kind)
+  return details && targets.length > 0 ? details(sql, targets, session.context) : new Map()
+}
+
+const editedAt = (live: Observed | undefined): Details =>
+  live?.editedAt ? { lastModifiedInDb: seconds(live.editedAt) } : {}
 
 interface Ready {
   readonly admitted: Admitted
@@ -106,15 +127,15 @@ function cleared(kind: AnyKind, row: Row, entry: Entry | undefined): Row {
 }
 
 function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision'> & { target: Target }): Decided {
-  const { admitted, want, live, entry } = one
+  const { admitted, live, entry } = one
   const key = targetKey(one.target.workspace, one.target.path)
   const other = session.ledger.of(kind.kind).others.has(key)
   const { changedAt } = admitted.input.listed
   const decision = decide({
-    want,
+    want: sealed(one.want, kind.rewritten),
     owner: other ? 'other' : entry && entry.state !== 'Released' ? 'us' : 'nobody',
     base: entry,
-    live: live?.row,
+    live: live && comparable(kind, live, entry),
     policies: admitted.policies,
     specTime: changedAt ? Date.parse(changedAt) : undefined,
     rowTime: live?.editedAt?.getTime()
@@ -122,7 +143,15 @@ function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision
   return { ...one, decision }
 }
 
-/** Digest and names of what is remembered as applied: the stated fields alone. */
-export function baseOf(compiled: Compiled): { base: ReturnType<typeof digestOf>; fields: readonly string[] } {
-  return { base: digestOf(compiled.row), fields: Object.keys(compiled.row).sort() }
+/** A live row as it is compared with what was applied, and with what is wanted. */
+export const comparable = (kind: AnyKind, live: Observed, entry: Entry | undefined): Row =>
+  sealed(live.row, kind.rewritten, isOwned(entry) ? live.asDeployed : [], entry?.deployed)
+
+/** What is remembered as applied: the stated fields alone. */
+export function baseOf(
+  kind: AnyKind,
+  { row }: Compiled
+): { base: Digest; fields: readonly string[]; deployed: Readonly<Record<string, string>> } {
+  const deployed = marksOf(row, kind.rewritten)
+  return { base: digestOf({ ...row, ...deployed }), fields: Object.keys(row).sort(), deployed }
 }

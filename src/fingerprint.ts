@@ -36,6 +36,27 @@ export function fingerprintOf(parts: readonly string[]): Fingerprint {
   return hash.digest('base64url').slice(0, 22) as Fingerprint
 }
 
+/** Digests of the stated ones of some fields. */
+export function marksOf(row: Row, fields: readonly string[] = []): Readonly<Record<string, Digest>> {
+  const stated = fields.filter(field => row[field] !== undefined)
+  return Object.fromEntries(stated.map(field => [field, digestOf({ v: row[field] ?? null })]))
+}
+
+/**
+ * A row as it is compared: fields that Windmill rewrites stand for themselves by a digest, which for those named in
+ * `asDeployed` is the remembered digest of what was deployed rather than that of what the row shows now.
+ */
+export function sealed(
+  row: Row,
+  rewritten: readonly string[] = [],
+  asDeployed: readonly string[] = [],
+  deployed: Readonly<Record<string, string>> = {}
+): Row {
+  if (rewritten.length === 0) return row
+  const remembered = asDeployed.flatMap(field => (deployed[field] === undefined ? [] : [[field, deployed[field]]]))
+  return { ...row, ...marksOf(row, rewritten), ...Object.fromEntries(remembered) }
+}
+
 /** The stated fields of a fuller row; a field that the row lacks counts as null. */
 export function project(row: Row, fields: readonly string[]): Row {
   const projected: Record<string, Json> = {}

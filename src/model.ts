@@ -68,6 +68,27 @@ export interface Observed {
   readonly editedBy?: string | null
   /** Why nobody but Windmill may touch this row (an OAuth account): a plain sentence. */
   readonly locked?: string | undefined
+  /**
+   * Those of the kind's `rewritten` fields whose live value is nothing but Windmill's own rewriting of what we deployed
+   * last: they count as unchanged, whatever they look like.
+   */
+  readonly asDeployed?: readonly string[]
+}
+
+/** What a status says of an object besides its state; remembered in the ledger, so that an Error does not wipe it. */
+export interface Details {
+  /** Identity of the live version: 16 hexadecimal digits of a script, the version id of a flow or an app. */
+  readonly hash?: string
+  /** Whether a worker has locked the dependencies of the live version. */
+  readonly lockState?: 'pending' | 'done' | 'failed' | 'none'
+  /** First lines of the error when the dependencies could not be locked. */
+  readonly lockMessage?: string
+  /** Of a schedule, RFC 3339 in whole seconds. */
+  readonly nextRun?: string
+  readonly lastRun?: string
+  readonly lastResult?: string
+  /** When anybody last edited the row, RFC 3339; filled by the engine. */
+  readonly lastModifiedInDb?: string
 }
 
 /** A checked CR on its way to a desired row. */
@@ -120,7 +141,7 @@ export interface Removal {
 export interface AuditEntry {
   /** At most 50 characters (workspaces-and-permissions §6). */
   readonly operation: string
-  readonly action: 'create' | 'update' | 'delete'
+  readonly action: 'create' | 'update' | 'delete' | 'execute'
   readonly resource: string
   /** Added to those that every row gets (where the CR is from). */
   readonly parameters?: Readonly<Record<string, string>>
@@ -204,8 +225,18 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly secrets?: (row: Row) => readonly string[]
   /** Whether a field that was stated at the last apply and is not any more is cleared (becomes null) rather than left. */
   readonly dropped?: (field: string) => boolean
-  /** For status.hash. */
-  readonly hash?: (row: Row) => string | undefined
+  /** By target key, what the status says besides; read in the snapshot of a comparison and again after a write. */
+  readonly details?: (sql: Sql, targets: readonly Target[], context: Context) => Promise<ReadonlyMap<string, Details>>
+  /**
+   * Fields that Windmill rewrites after a deploy (locks added to a flow's value, unknown keys dropped). The engine
+   * remembers the digest of what was deployed and compares with that where `observe` says `asDeployed`.
+   */
+  readonly rewritten?: readonly string[]
+  /**
+   * What an object is to others of its kind, such as a path and the paths that its code imports: objects of one window
+   * that need each other are written in one transaction.
+   */
+  readonly together?: (input: Input<Spec>) => { readonly provides: string; readonly needs: readonly string[] }
 }
 
 /** A kind whose Spec and Facts the engine passes through without looking. */
@@ -225,6 +256,9 @@ export interface Entry {
   /** Digest of the row at our last apply over `fields`; null when never applied. */
   readonly base: Digest | null
   readonly fields: readonly string[]
+  /** Digests of the fields that Windmill rewrites, as we deployed them last. */
+  readonly deployed: Readonly<Record<string, string>>
+  readonly details: Details
   readonly token: string
   readonly refs: readonly string[]
   readonly deletionPolicy: DeletionPolicy
@@ -281,6 +315,11 @@ export interface Status {
   readonly observedGeneration: number
   readonly workspace?: string | undefined
   readonly hash?: string | undefined
+  readonly lockState?: string | undefined
+  readonly lockMessage?: string | undefined
+  readonly nextRun?: string | undefined
+  readonly lastRun?: string | undefined
+  readonly lastResult?: string | undefined
   readonly syncedAt?: string | undefined
   readonly lastModifiedInDb?: string | undefined
   readonly conditions: readonly {

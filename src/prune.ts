@@ -1,6 +1,8 @@
 /** The last stage: rows of ours whose CR is gone, under the deletion policy and behind the guard, waves reversed. */
+import { comparable } from './compare.ts'
 import { withRetries } from './database/failures.ts'
-import { forgetEntries, forgetObjects, releaseEntries, saveDeleted } from './database/ledger.ts'
+import { saveDeleted } from './database/history.ts'
+import { forgetEntries, forgetObjects, releaseEntries } from './database/ledger.ts'
 import { isObjectError, type SyncError } from './errors.ts'
 import { digestOf, project } from './fingerprint.ts'
 import { manifestText } from './manifest.ts'
@@ -105,15 +107,16 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
   const view = engineView(kind)
   const targets = entries.map(one => ({ workspace: one.workspace ?? '', path: one.path ?? '', fields: one.fields }))
   const observed = await session.database.read(sql => view.observe(sql, targets, session.context))
-  const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one.row]))
+  const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
   return entries.map(entry => {
-    const live = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
+    const found = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
+    const live = found?.row
     const conflict = conflictPolicy(session, entry)
     if (typeof conflict !== 'string') return { entry, live, decision: 'leave', error: conflict }
     const decision = decideRemoval({
       policy: kind.retained && !entry.ownPolicy ? 'ignore' : entry.deletionPolicy,
       conflict,
-      untouched: live && digestOf(project(live, entry.fields)) === entry.base,
+      untouched: found && digestOf(project(comparable(kind, found, entry), entry.fields)) === entry.base,
       can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
     })
     return { entry, live, decision }

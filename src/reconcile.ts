@@ -2,10 +2,12 @@
 import pLimit from 'p-limit'
 import { type Admitted, admit, type Refused } from './admit.ts'
 import { type Applied, applyBatch, changedMeanwhile, messageOf, noteStates, statusFor } from './apply.ts'
-import { compare, type Decided } from './compare.ts'
+import { batchesOf } from './batches.ts'
+import { comparable, compare, type Decided } from './compare.ts'
 import { type ErrorCode, SyncError, stateOf } from './errors.ts'
+import { sealed } from './fingerprint.ts'
 import { settleIdentities } from './identities.ts'
-import type { AnyKind, Entry, Listed, Manifest, Outcome } from './model.ts'
+import type { AnyKind, Difference, Entry, Listed, Manifest, Outcome } from './model.ts'
 import { objectKey, targetKey } from './model.ts'
 import { differences } from './plan.ts'
 import type { Notice } from './publish.ts'
@@ -55,13 +57,9 @@ async function reconcileWindow(
   for (const listed of paused) tellPaused(session, kind, listed)
   await refuse(session, kind, refused)
   const limit = pLimit(session.connections)
-  const batches: Promise<void>[] = []
-  for (let from = 0; from < admitted.length; from += session.config.batchSize) {
-    const batch = admitted.slice(from, from + session.config.batchSize)
-    batches.push(
-      limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, batch, ATTEMPTS)))
-    )
-  }
+  const batches = batchesOf(kind, admitted, session.config.batchSize).map(batch =>
+    limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, batch, ATTEMPTS)))
+  )
   // Settled means settled, also after a failure: nothing goes on writing behind the caller.
   await Promise.allSettled(batches)
   await Promise.all(batches)
@@ -148,13 +146,20 @@ function preview(session: Session, kind: AnyKind, one: Decided): void {
   }
   session.moved.add(`${kind.kind}/${objectKey(input.listed.namespace, input.listed.name)}`)
   // Whole contents: held for the report only where somebody asked for them.
-  const diff = session.config.diff && one.decision.write ? differences(one.want, one.live?.row ?? {}) : []
+  const diff = session.config.diff && one.decision.write ? differencesOf(kind, one) : []
   const shown = [one.want, one.live?.row ?? {}].flatMap(row => engineView(kind).secrets?.(row) ?? [])
   const secret = new Set([...shown, ...(one.compiled.masked ?? [])])
   const masked = diff.map(change =>
     secret.has(change.field) ? { field: change.field, from: mask(change.from), to: mask(change.to) } : change
   )
   session.outcomes.set({ ...outcomeOf(kind, one), ...(diff.length > 0 && { diff: masked }) })
+}
+
+/** What differs as the decision saw it, with the values as they are. */
+function differencesOf(kind: AnyKind, { want, live, entry }: Decided): readonly Difference[] {
+  const seen = differences(sealed(want, kind.rewritten), live ? comparable(kind, live, entry) : {})
+  const names = new Set(seen.map(one => one.field))
+  return differences(want, live?.row ?? {}).filter(one => names.has(one.field))
 }
 
 const mask = (value: unknown): string | undefined => (value === undefined || value === null ? undefined : '(secret)')

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Config } from './config.ts'
 import { withRetries } from './database/failures.ts'
-import { loadLedger, openLedger, saveRun, settleIncarnation } from './database/ledger.ts'
+import { saveRun } from './database/history.ts'
+import { loadLedger, openLedger, settleIncarnation } from './database/ledger.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
 import {
@@ -18,7 +19,7 @@ import {
 import { pruneKind } from './prune.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
 import { reconcileKind } from './reconcile.ts'
-import { announced, wavesOf } from './registry.ts'
+import { type Announced, notYet, wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
 import { isWatched, selectKinds } from './scope.ts'
 import { claimsByKind, engineView, isOwned, Outcomes, type Session, type World } from './session.ts'
@@ -60,8 +61,8 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     read: work => withRetries(() => world.database.read(work), { signal })
   }
   const dry = config.command === 'plan'
-  const { present } = await openLedger(database, !dry)
-  const { ledger, moved } = await database.read(sql => loadLedger(sql, source.id, present))
+  const opened = await openLedger(database, !dry)
+  const { ledger, moved } = await database.read(sql => loadLedger(sql, source.id, opened))
   if (moved && !dry) await database.write(settleIncarnation)
   const found = await database.read(sql => sql<{ id: string }[]>`select id from workspace`)
   const linked = linkedTargets(ledger)
@@ -133,7 +134,7 @@ function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, { readonl
 /** Lists all kinds at once, then finds out what may have changed. */
 async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
   const { config, source } = session
-  const wanted = selectKinds([...session.kinds, ...announced], config.kinds)
+  const wanted = selectKinds([...session.kinds, ...notYet(session.kinds)], config.kinds)
   const listings = await Promise.all(wanted.map(async kind => ({ kind, listing: await listKind(session, kind) })))
   const names = new Set([
     ...listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)),
@@ -157,7 +158,7 @@ function* ownedNamespaces({ ledger, config }: Session): Iterable<string> {
   }
 }
 
-const isSupported = (kind: AnyKind | (typeof announced)[number]): kind is AnyKind => 'compile' in kind
+const isSupported = (kind: AnyKind | Announced): kind is AnyKind => 'compile' in kind
 
 function tellStray(session: Session, { kind, namespace, name, error }: Stray): void {
   const { code: reason, message } = error

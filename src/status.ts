@@ -1,14 +1,13 @@
 /** Pure: an outcome becomes a status, and only a status that says something new is written. */
 import { createHash } from 'node:crypto'
-import type { Listed, State, Status } from './model.ts'
+import type { Details, Listed, State, Status } from './model.ts'
 
 export interface News {
   readonly state: State
   readonly reason: string
   readonly message: string
   readonly workspace?: string | undefined
-  readonly hash?: string | undefined
-  readonly lastModifiedInDb?: string | undefined
+  readonly details: Details
   /** Last change of the rows by us. */
   readonly syncedAt: Date | null
   /** When Ready last turned. */
@@ -17,16 +16,15 @@ export interface News {
 
 /** What the cluster should say of the object. */
 export function statusOf(listed: Pick<Listed, 'generation'>, news: News): Status {
-  const { state, reason, message } = news
+  const { state, reason, message, details } = news
   return {
     state,
     reason,
     message,
     observedGeneration: listed.generation,
     workspace: news.workspace,
-    hash: news.hash,
+    ...details,
     syncedAt: news.syncedAt ? seconds(news.syncedAt) : undefined,
-    lastModifiedInDb: news.lastModifiedInDb,
     conditions: [
       {
         type: 'Ready',
@@ -41,12 +39,13 @@ export function statusOf(listed: Pick<Listed, 'generation'>, news: News): Status
 }
 
 /** Kubernetes' times have no fractions. */
-const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
+export const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
 
 /** Tells statuses apart by everything but times; of the object with this uid. */
 export function statusDigest(uid: string, status: Status): string {
-  const { state, reason, message, observedGeneration, workspace, hash } = status
-  const text = JSON.stringify([uid, state, reason, message, observedGeneration, workspace ?? '', hash ?? ''])
+  const { state, reason, message, observedGeneration, workspace, hash, lockState, lockMessage, lastResult } = status
+  const parts = [uid, state, reason, message, observedGeneration, workspace, hash, lockState, lockMessage, lastResult]
+  const text = JSON.stringify(parts.map(part => part ?? ''))
   return createHash('sha256').update(text).digest('base64url').slice(0, 22)
 }
 

@@ -108,6 +108,7 @@ const news = {
   reason: 'Synced',
   message: 'In sync with Windmill.',
   workspace: 'demo',
+  details: {},
   syncedAt: new Date('2026-01-01T00:00:00.123Z'),
   transitionedAt: new Date('2026-01-01T00:00:00.123Z')
 } as const
@@ -135,6 +136,13 @@ test('statuses differ by everything but times, and by the object they are of', (
   assert.is.not(statusDigest('v', statusOf({ generation: 1 }, news)), digest)
   assert.is.not(statusDigest('u', statusOf({ generation: 2 }, news)), digest)
   assert.is.not(statusDigest('u', statusOf({ generation: 1 }, { ...news, message: 'x' })), digest)
+  const withDetails = (details: object): string => statusDigest('u', statusOf({ generation: 1 }, { ...news, details }))
+  for (const details of [{ hash: 'a' }, { lockState: 'done' }, { lockMessage: 'm' }, { lastResult: 'success' }]) {
+    assert.is.not(withDetails(details), digest, JSON.stringify(details))
+  }
+  for (const details of [{ nextRun: 't' }, { lastRun: 't' }, { lastModifiedInDb: 't' }]) {
+    assert.is(withDetails(details), digest, JSON.stringify(details))
+  }
 })
 
 test('events are for transitions; a first success is none', () => {

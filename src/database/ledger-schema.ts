@@ -61,6 +61,13 @@ create table windmill_iac.run (
 );
 comment on table windmill_iac.run is 'The last 100 runs that changed anything.';
 create index on windmill_iac.run (started_at);
+`,
+  `
+alter table windmill_iac.object
+  add column deployed jsonb not null default '{}',
+  add column details jsonb not null default '{}';
+comment on column windmill_iac.object.deployed is 'Digests of fields that Windmill rewrites, as they were deployed.';
+comment on column windmill_iac.object.details is 'What the status says besides: live version, lock, next run.';
 `
 ]
 

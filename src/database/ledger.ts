@@ -19,8 +19,14 @@ export interface Ledger {
   readonly all: () => Iterable<KindLedger>
 }
 
+export interface Opened {
+  readonly present: boolean
+  /** Of the ledger that is there; a plan meets older ones. */
+  readonly version: number
+}
+
 /** Creates or migrates the ledger. With `create: false` (plan) an absent ledger is an empty one. */
-export async function openLedger(database: Database, create: boolean): Promise<{ present: boolean }> {
+export async function openLedger(database: Database, create: boolean): Promise<Opened> {
   const version = await database.read(async sql => {
     const [found] = await sql<
       { present: boolean }[]
@@ -37,10 +43,9 @@ export async function openLedger(database: Database, create: boolean): Promise<{
       `The ledger windmill_iac has version ${version}, this program knows ${migrations.length}: a newer windmill-iac works on this database; upgrade this one.`
     )
   }
-  if (version === migrations.length) return { present: true }
-  if (!create) return { present: version > 0 }
+  if (version === migrations.length || !create) return { present: version > 0, version }
   await migrate(database, version)
-  return { present: true }
+  return { present: true, version: migrations.length }
 }
 
 async function migrate(database: Database, version: number): Promise<void> {
@@ -72,7 +77,7 @@ interface StoredEntry extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'sync
 export async function loadLedger(
   sql: Sql,
   cluster: string,
-  present: boolean
+  { present, version }: Opened
 ): Promise<{ ledger: Ledger; moved: boolean }> {
   const kinds = new Map<string, KindLedger>()
   const of = (kind: string): KindLedger => {
@@ -84,8 +89,10 @@ export async function loadLedger(
   if (!present) return { ledger, moved: false }
   const moved = (await storedIncarnation(sql)) !== (await incarnation(sql))
   const shared = sharing()
+  const [deployed, details] = version < 2 ? [sql`'{}'::jsonb`, sql`'{}'::jsonb`] : [sql`deployed`, sql`details`]
   await sql<StoredEntry[]>`
-    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, token, refs,
+    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, ${deployed} as deployed,
+           ${details} as details, token, refs,
            deletion_policy, own_policy, state, reason, message, reported, synced_at, transitioned_at
       from windmill_iac.object`.forEach(row => {
     const { byObject, byTarget, others } = of(row.kind)
@@ -118,6 +125,8 @@ function toEntry(row: StoredEntry, moved: boolean, shared: <T>(key: string, valu
     fingerprint: row.fingerprint,
     base: row.base,
     fields: shared(`fields ${row.fields.join()}`, row.fields),
+    deployed: shared(`deployed ${JSON.stringify(row.deployed)}`, row.deployed),
+    details: row.details,
     token: moved ? '' : row.token,
     refs: shared(`refs ${row.refs.join()}`, row.refs),
     deletionPolicy: shared(row.deletion_policy, row.deletion_policy),
@@ -177,6 +186,8 @@ const batch = (entries: readonly Entry[]): string =>
       fingerprint: one.fingerprint,
       base: one.base,
       fields: one.fields,
+      deployed: one.deployed,
+      details: one.details,
       token: one.token,
       refs: one.refs,
       deletion_policy: one.deletionPolicy,
@@ -209,16 +220,17 @@ export async function saveEntries(sql: Sql, cluster: string, entries: readonly E
        and (o.workspace, o.path) is distinct from (r.workspace, r.path)`
   await sql`
     insert into windmill_iac.object as o (cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields,
-           token, refs, deletion_policy, own_policy, state, reason, message, reported, synced_at,
+           deployed, details, token, refs, deletion_policy, own_policy, state, reason, message, reported, synced_at,
            transitioned_at)
     select ${cluster}, r.*
       from jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text, uid text, workspace text,
-           path text, fingerprint text, base text, fields text[], token text, refs text[], deletion_policy text,
+           path text, fingerprint text, base text, fields text[], deployed jsonb, details jsonb, token text, refs text[], deletion_policy text,
            own_policy boolean, state text, reason text, message text, reported text, synced_at timestamptz,
            transitioned_at timestamptz)
         on conflict (kind, workspace, path) do update
        set cluster = excluded.cluster, namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
-           fingerprint = excluded.fingerprint, base = excluded.base, fields = excluded.fields, token = excluded.token,
+           fingerprint = excluded.fingerprint, base = excluded.base, fields = excluded.fields,
+           deployed = excluded.deployed, details = excluded.details, token = excluded.token,
            refs = excluded.refs, deletion_policy = excluded.deletion_policy, own_policy = excluded.own_policy,
            state = excluded.state, reason = excluded.reason, message = excluded.message, reported = excluded.reported,
            synced_at = excluded.synced_at, transitioned_at = excluded.transitioned_at, updated_at = now()`
@@ -286,49 +298,4 @@ export async function forgetObjects(
     delete from windmill_iac.object o
      using jsonb_to_recordset(${JSON.stringify(objects)}::text::jsonb) as r(kind text, namespace text, name text)
      where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name and o.path is null`
-}
-
-/** Keeps what is about to be deleted for 30 days. */
-export async function saveDeleted(
-  sql: Sql,
-  cluster: string,
-  deleted: readonly { entry: Entry; manifest: string }[]
-): Promise<void> {
-  const rows = deleted.map(({ entry: { kind, namespace, name, workspace, path }, manifest }) => ({
-    kind,
-    namespace,
-    name,
-    workspace,
-    path,
-    manifest
-  }))
-  await sql`delete from windmill_iac.deleted where deleted_at < now() - interval '30 days'`
-  await sql`
-    insert into windmill_iac.deleted (cluster, kind, namespace, name, workspace, path, manifest)
-    select ${cluster}, r.*
-      from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
-        as r(kind text, namespace text, name text, workspace text, path text, manifest text)`
-}
-
-/** The last 100 runs that changed anything. */
-export async function saveRun(
-  sql: Sql,
-  run: {
-    id: string
-    cluster: string
-    command: string
-    startedAt: Date
-    durationMs: number
-    exitCode: number
-    counts: object
-    message: string
-  }
-): Promise<void> {
-  await sql`
-    insert into windmill_iac.run (id, cluster, command, started_at, duration_ms, exit_code, counts, message)
-    values (${run.id}, ${run.cluster}, ${run.command}, ${run.startedAt}, ${run.durationMs}, ${run.exitCode},
-            ${JSON.stringify(run.counts)}::text::jsonb, ${run.message})`
-  await sql`
-    delete from windmill_iac.run
-     where id in (select id from windmill_iac.run order by started_at desc offset 100)`
 }

@@ -42,7 +42,7 @@ function rowOf({ workspace, operation, action, resource, parameters, source }: A
   const from = {
     source: 'kubernetes',
     ...(namespace !== '' && { namespace }),
-    name,
+    ...(name !== '' && { name }),
     ...(uid !== '' && { uid }),
     ...(generation > 0 && { generation })
   }
