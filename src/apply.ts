@@ -219,8 +219,20 @@ function isNews(session: Session, entry: Entry): boolean {
 function isSameEntry(a: Entry, b: Entry): boolean {
   const plain = (value: unknown): unknown =>
     value instanceof Date ? value.getTime() : typeof value === 'object' ? canonical(value as Json) : value
-  return (Object.keys(b) as (keyof Entry)[]).every(key => plain(a[key]) === plain(b[key]))
+  const same = (key: keyof Entry): boolean =>
+    key === 'details'
+      ? canonical(lasting(a.details)) === canonical(lasting(b.details))
+      : plain(a[key]) === plain(b[key])
+  return (Object.keys(b) as (keyof Entry)[]).every(same)
 }
+
+/** Times alone are no reason to write anything. */
+const lasting = ({ hash, lockState, lockMessage, lastResult }: Details) => ({
+  hash,
+  lockState,
+  lockMessage,
+  lastResult
+})
 
 /** Keeps the ledger in memory true to the one in the database. */
 export function remember(ledger: Ledger, entry: Entry): void {
