@@ -28,6 +28,8 @@ export interface Config {
   readonly kinds: readonly string[] | undefined
   readonly selector: readonly Requirement[] | undefined
   readonly maxDeletes: MaxDeletes
+  /** 0: no limit. */
+  readonly maxLockJobs: number
   readonly concurrency: number
   readonly batchSize: number
   /** Milliseconds. */

@@ -232,6 +232,8 @@ export interface Kind<Spec = unknown, Facts = unknown> {
    * remembers the digest of what was deployed and compares with that where `observe` says `asDeployed`.
    */
   readonly rewritten?: readonly string[]
+  /** Whether writing the row queues a job that locks dependencies: a run queues only so many of them. */
+  readonly locks?: (write: Pick<Write, 'op' | 'row' | 'live'>, context: Context) => boolean
   /**
    * What an object is to others of its kind, such as a path and the paths that its code imports: objects of one window
    * that need each other are written in one transaction.

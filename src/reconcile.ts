@@ -82,7 +82,7 @@ async function reconcileBatch(
     for (const one of ours) preview(session, kind, one)
     return
   }
-  const { ready, blocked } = await settleIdentities(session, kind, ours)
+  const { ready, blocked } = await settleIdentities(session, kind, affordable(session, kind, ours))
   const applied = await applyBatch(session, kind, ready)
   await tell(session, kind, applied)
   const failed = applied.flatMap(one => ('error' in one ? [{ ...refusalOf(one.done), error: one.error }] : []))
@@ -91,6 +91,28 @@ async function reconcileBatch(
   await refuse(session, kind, [...failed, ...blocked, ...hopeless])
   if (stale.length > 0 && attempts > 1) await reconcileBatch(session, kind, stale, attempts - 1)
 }
+
+/** Thousands of lock jobs at once starve an instance of workers: what goes beyond the limit waits for the next run. */
+function affordable(session: Session, kind: AnyKind, decided: readonly Decided[]): readonly Decided[] {
+  const { locks } = engineView(kind)
+  if (!locks) return decided
+  return decided.filter(one => {
+    const { decision, want: row, live } = one
+    if (!decision.write || !locks({ op: decision.write, row, ...(live && { live: live.row }) }, session.context))
+      return true
+    if (session.lockJobs.left > 0) {
+      session.lockJobs.left--
+      return true
+    }
+    session.outcomes.set({ ...outcomeOf(kind, one), ...deferred, message: waits(session.config.maxLockJobs) })
+    return false
+  })
+}
+
+const deferred = { op: 'skip', state: '', reason: 'LockJobsBounded' } as const
+
+const waits = (limit: number): string =>
+  `Waits for the next run: this one has queued ${limit} jobs that lock dependencies (--max-lock-jobs).`
 
 function refusalOf({ admitted: { input }, decision }: Decided): Refused {
   const { listed, workspace, path } = input

@@ -98,6 +98,7 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     identities: new Map(),
     moved: new Set(),
     gained: new Map(),
+    lockJobs: { left: config.maxLockJobs === 0 ? Number.POSITIVE_INFINITY : config.maxLockJobs },
     written: { count: 0 },
     namespaces,
     rules: {

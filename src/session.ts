@@ -56,6 +56,8 @@ export interface Session extends World {
   readonly moved: Set<string>
   /** Number of targets by kind that a plan would newly own: the guard counts as after a real run. */
   readonly gained: Map<string, number>
+  /** Dependency jobs that this run may still queue. */
+  readonly lockJobs: { left: number }
   /** Number of rows, ledger entries and statuses written: 0 means the world was as wanted. */
   readonly written: { count: number }
 }

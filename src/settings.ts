@@ -126,6 +126,14 @@ export const settings = [
     parse: maxDeletes
   },
   {
+    option: 'max-lock-jobs',
+    variable: 'IAC_MAX_LOCK_JOBS',
+    value: 'N',
+    fallback: '1000',
+    help: 'dependency jobs that one run queues for workers; what needs more waits for the next run; 0: no limit',
+    parse: whole(0, 1_000_000)
+  },
+  {
     option: 'concurrency',
     variable: 'IAC_CONCURRENCY',
     value: 'N',

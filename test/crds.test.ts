@@ -818,6 +818,39 @@ test('what examples refer to is in the examples', () => {
   }
 })
 
+test('the kustomize example names what its generator makes, from files that are there', () => {
+  const folder = 'examples/kustomize'
+  const kustomization = parse(read(`${folder}/kustomization.yaml`)) as {
+    resources: readonly string[]
+    configurations: readonly string[]
+    configMapGenerator: readonly { name: string; files: readonly string[] }[]
+  }
+  const keys = new Map(
+    kustomization.configMapGenerator.map(one => [one.name, one.files.map(file => file.split('/').pop() ?? '')])
+  )
+  for (const { files } of kustomization.configMapGenerator)
+    for (const file of files) assert.ok(read(`${folder}/${file}`).length > 0, file)
+  for (const file of kustomization.resources) {
+    for (const document of parseAllDocuments(read(`${folder}/${file}`))) {
+      const { kind, spec } = document.toJS() as Manifest
+      assert.equal(crds.validator(kind)(spec).faults, [])
+      const { name, key } = (spec['contentFrom'] as { configMapKeyRef: { name: string; key: string } }).configMapKeyRef
+      assert.ok(keys.get(name)?.includes(key), `${name} ${key}`)
+    }
+  }
+  const { nameReference } = parse(read(`${folder}/${kustomization.configurations[0]}`)) as {
+    nameReference: readonly { fieldSpecs: readonly { kind: string; path: string }[] }[]
+  }
+  assert.equal(
+    nameReference.flatMap(one => one.fieldSpecs.map(({ kind, path }) => `${kind} ${path}`)),
+    [
+      'WindmillScript spec/contentFrom/configMapKeyRef/name',
+      'WindmillFlow spec/valueFrom/configMapKeyRef/name',
+      'WindmillApp spec/valueFrom/configMapKeyRef/name'
+    ]
+  )
+})
+
 // --- The validator -------------------------------------------------------------------------------------------------
 
 const faultsOf = (kind: string, more: Fields): readonly string[] => crds.validator(kind)(specOf(kind, more)).faults

@@ -65,6 +65,20 @@ test('files of all kinds are found in a fixed order, hidden ones and kustomizati
     }
   ))
 
+test('a folder whose ConfigMaps kustomize makes is its input: left out, and refused by itself', async () => {
+  const files = {
+    'a.yaml': cr('a'),
+    'built/kustomization.yaml': 'resources: [b.yaml]\nconfigMapGenerator:\n- name: code\n  files: [x.py]\n',
+    'built/b.yaml': cr('b'),
+    'built/deeper/c.yaml': cr('c')
+  }
+  await withFiles(files, async (source, dir) => {
+    assert.equal(await names(source), ['a'])
+    const error = await rejects(openDirectory(join(dir, 'built'), { log: silent, kinds }))
+    assert.match(error.message, /kustomize builds this folder.*kubectl kustomize/)
+  })
+})
+
 test('several documents, lists and typed lists are unpacked, each with its own line', () =>
   withFiles(
     {

@@ -34,9 +34,16 @@ export async function openDirectory(dir: string, options: FilesOptions): Promise
     objects: shelf.manifests.size,
     strays: shelf.strays.length
   })
+  for (const path of found.inputs) {
+    if (path === dir) throw new SyncError('ConfigInvalid', builtByKustomize(dir))
+    options.log.warn('folder left out, kustomize builds it', { directory: path })
+  }
   if (found.files.length === 0) options.log.warn('no manifest files found', { directory: dir })
   return sourceOf(shelf, options)
 }
+
+const builtByKustomize = (dir: string): string =>
+  `--from ${dir}: kustomize builds this folder's ConfigMaps or Secrets; build it first: kubectl kustomize ${dir} > manifests.yaml`
 
 function checkReadable(dir: string): void {
   try {

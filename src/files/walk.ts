@@ -1,5 +1,5 @@
 /** The manifest files below a directory, in an order that does not depend on the file system. */
-import { readdirSync, realpathSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 export interface Found {
@@ -7,6 +7,8 @@ export interface Found {
   readonly files: readonly string[]
   /** What is there and cannot be looked at: a manifest may be hidden in it. */
   readonly unreadable: readonly { readonly path: string; readonly code: string }[]
+  /** Folders whose ConfigMaps or Secrets kustomize makes: what lies in them is its input, not manifests. */
+  readonly inputs: readonly string[]
 }
 
 /** Node's name for an error, such as ENOENT. */
@@ -17,10 +19,14 @@ export function codeOf(error: unknown): string {
 
 const isManifest = (name: string): boolean => /\.(ya?ml|json)$/i.test(name) && !/^kustomization\.ya?ml$/i.test(name)
 
+const isGenerator = (path: string): boolean =>
+  /[\\/]kustomization\.ya?ml$/i.test(path) && /^(configMap|secret)Generator:/m.test(readFileSync(path, 'utf8'))
+
 /** A file is its own result. Links are followed, everything is visited once, hidden names are skipped. */
 export function findManifests(root: string): Found {
   const files: string[] = []
   const unreadable: { path: string; code: string }[] = []
+  const inputs: string[] = []
   const seen = new Set<string>()
 
   const visit = (path: string, isNamed: boolean): void => {
@@ -30,8 +36,9 @@ export function findManifests(root: string): Found {
       const stat = statSync(real)
       if (stat.isDirectory()) {
         seen.add(real)
-        for (const name of readdirSync(path).sort())
-          if (!name.startsWith('.')) visit(join(path, name), isManifest(name))
+        const names = readdirSync(path).sort()
+        if (names.some(name => isGenerator(join(path, name)))) inputs.push(path)
+        else for (const name of names) if (!name.startsWith('.')) visit(join(path, name), isManifest(name))
       } else if (stat.isFile() && isNamed) {
         seen.add(real)
         files.push(path)
@@ -43,5 +50,5 @@ export function findManifests(root: string): Found {
     }
   }
   visit(root, true)
-  return { files, unreadable }
+  return { files, unreadable, inputs }
 }
