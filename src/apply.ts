@@ -167,6 +167,7 @@ function entryOf(
     refs: admitted.refs,
     deletionPolicy: admitted.policies.deletion,
     ownPolicy: admitted.policies.ownDeletion,
+    conflictPolicy: admitted.policies.ownConflict,
     state: decision.state,
     reason: decision.reason,
     message: messageOf(done),
@@ -292,6 +293,7 @@ const nothing = {
   refs: [],
   deletionPolicy: 'soft-delete',
   ownPolicy: false,
+  conflictPolicy: null,
   reported: '',
   syncedAt: null
 } as const

@@ -265,6 +265,8 @@ export interface Entry {
   readonly refs: readonly string[]
   readonly deletionPolicy: DeletionPolicy
   readonly ownPolicy: boolean
+  /** What an annotation on the object itself says; null: namespace or settings decide. */
+  readonly conflictPolicy: ConflictPolicy | null
   readonly state: State | 'Released'
   readonly reason: string
   readonly message: string

@@ -28,6 +28,8 @@ import { writeAudit } from './windmill/audit.ts'
 interface Going {
   readonly entry: Entry
   readonly live: Row | undefined
+  /** Token of the row as it was looked at. */
+  readonly token: string | undefined
   readonly decision: RemovalDecision
   /** Why nothing can be decided: the row is left. */
   readonly error?: SyncError
@@ -106,25 +108,30 @@ const keyOf = ({ entry }: Going): string => targetKey(entry.workspace ?? '', ent
 async function look(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly Going[]> {
   const view = engineView(kind)
   const targets = entries.map(one => ({ workspace: one.workspace ?? '', path: one.path ?? '', fields: one.fields }))
-  const observed = await session.database.read(sql => view.observe(sql, targets, session.context))
+  const { observed, tokens } = await session.database.read(async sql => ({
+    observed: await view.observe(sql, targets, session.context),
+    tokens: await view.tokens(sql, targets, session.context)
+  }))
   const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
   return entries.map(entry => {
     const found = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
     const live = found?.row
+    const token = tokens.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
     const conflict = conflictPolicy(session, entry)
-    if (typeof conflict !== 'string') return { entry, live, decision: 'leave', error: conflict }
+    if (typeof conflict !== 'string') return { entry, live, token, decision: 'leave', error: conflict }
     const decision = decideRemoval({
       policy: kind.retained && !entry.ownPolicy ? 'ignore' : entry.deletionPolicy,
       conflict,
       untouched: found && digestOf(project(comparable(kind, found, entry), entry.fields)) === entry.base,
       can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
     })
-    return { entry, live, decision }
+    return { entry, live, token, decision }
   })
 }
 
 /** Or why there is none: an annotation of the namespace that is no policy. */
-function conflictPolicy(session: Session, { namespace }: Entry): ConflictPolicy | SyncError {
+function conflictPolicy(session: Session, { namespace, conflictPolicy: own }: Entry): ConflictPolicy | SyncError {
+  if (own !== null) return own
   try {
     return policiesFor({ namespace: namespace ?? '', annotations: {} }, session.rules).conflict
   } catch (error) {
@@ -157,12 +164,13 @@ async function carryOut(session: Session, kind: AnyKind, going: readonly Going[]
     return
   }
   try {
-    await withRetries(() => session.database.write(sql => transact(session, kind, going, sql)), {
+    const moved = await withRetries(() => session.database.write(sql => transact(session, kind, going, sql)), {
       signal: session.signal
     })
-    session.written.count += going.length
-    for (const one of going) forget(session, kind, one)
-    for (const one of going) report(session, kind, one, told(one))
+    const done = going.filter(one => !moved.has(keyOf(one)))
+    session.written.count += done.length
+    for (const one of done) forget(session, kind, one)
+    for (const one of going) report(session, kind, one, moved.has(keyOf(one)) ? movedTold : told(one))
   } catch (error) {
     if (!isObjectError(error)) throw error
     const [only] = going
@@ -176,9 +184,24 @@ async function carryOut(session: Session, kind: AnyKind, going: readonly Going[]
   }
 }
 
-async function transact(session: Session, kind: AnyKind, going: readonly Going[], sql: Sql): Promise<void> {
+const movedTold: Told = {
+  op: 'error',
+  state: 'Error',
+  reason: 'ChangedMeanwhile',
+  message: 'The manifest is gone, and the row was edited in Windmill at this very moment: the next run decides.'
+}
+
+/** Gives the targets whose rows moved since they were looked at: nothing is done with those. */
+async function transact(
+  session: Session,
+  kind: AnyKind,
+  all: readonly Going[],
+  sql: Sql
+): Promise<ReadonlySet<string>> {
   const view = engineView(kind)
   const { id } = session.source
+  const moved = await movedSince(session, kind, all, sql)
+  const going = all.filter(one => !moved.has(keyOf(one)))
   const of = (decision: RemovalDecision): readonly Going[] => going.filter(one => one.decision === decision)
   const removed = of('remove')
   if (removed.length > 0) {
@@ -199,6 +222,24 @@ async function transact(session: Session, kind: AnyKind, going: readonly Going[]
   const released = [...retired, ...of('release')]
   await forgetEntries(sql, released.filter(one => !one.live).map(placeOf))
   await releaseEntries(sql, released.filter(one => one.live).map(placeOf))
+  return moved
+}
+
+async function movedSince(
+  session: Session,
+  kind: AnyKind,
+  going: readonly Going[],
+  sql: Sql
+): Promise<ReadonlySet<string>> {
+  const touched = going.filter(one => one.decision !== 'release')
+  if (touched.length === 0) return new Set()
+  const targets = touched.map(({ entry }) => ({
+    workspace: entry.workspace ?? '',
+    path: entry.path ?? '',
+    fields: entry.fields
+  }))
+  const tokens = await engineView(kind).tokens(sql, targets, session.context)
+  return new Set(touched.filter(one => tokens.get(keyOf(one)) !== one.token).map(keyOf))
 }
 
 const placeOf = ({ entry }: Going): { kind: string; workspace: string; path: string } => ({

@@ -55,6 +55,8 @@ const adoptions: readonly Adopt[] = ['never', 'identical', 'always']
 export interface ResolvedPolicies extends Policies {
   /** The deletion policy stands on the object itself. */
   readonly ownDeletion: boolean
+  /** The conflict policy that stands on the object itself. */
+  readonly ownConflict: ConflictPolicy | null
 }
 
 /** Throws InvalidSpec for an annotation whose value is no policy: guessing could delete. */
@@ -76,6 +78,7 @@ export function policiesFor(listed: Pick<Listed, 'namespace' | 'annotations'>, r
     conflict: pick('conflict-policy', conflictPolicies, rules.policies.conflict) as ConflictPolicy,
     deletion: pick('deletion-policy', deletionPolicies, rules.policies.deletion) as DeletionPolicy,
     adopt: pick('adopt', adoptions, rules.policies.adopt),
-    ownDeletion: (listed.annotations['deletion-policy'] ?? '') !== ''
+    ownDeletion: (listed.annotations['deletion-policy'] ?? '') !== '',
+    ownConflict: (listed.annotations['conflict-policy'] as ConflictPolicy | undefined) || null
   }
 }

@@ -554,6 +554,45 @@ test(
 )
 
 test(
+  "an object's own conflict policy holds when the object is gone",
+  withBench(async ({ run, sql }) => {
+    const own = { annotations: { 'windmill.dev/conflict-policy': 'db-wins' } }
+    const deleting = ['--deletion-policy', 'delete', '--max-deletes', '100%']
+    await run([workspace, folder, variable('b'), variable('a', {}, own)], ...deleting)
+    await sql`update variable set value = 'theirs' where path in ('f/ops/a', 'f/ops/b')`
+    const report = await run([workspace, folder], ...deleting)
+    assert.is(reasonOf(report, 'a'), 'ChangedInDatabase')
+    assert.is(reasonOf(report, 'b'), 'Deleted')
+    assert.equal(await values(sql), { 'f/ops/a': 'theirs' })
+  })
+)
+
+test(
+  'a row that is edited after it was looked at is not deleted: the next run decides',
+  withBench(async ({ run, sql }) => {
+    const deleting = ['--deletion-policy', 'delete', '--kinds', 'variable']
+    await run([workspace, folder, variable('a'), variable('b')])
+    await run([variable('a'), variable('b')], ...deleting)
+    const other = await sql.reserve()
+    await other`begin`
+    // Looking for references comes after looking at the row.
+    await other`lock table resource in access exclusive mode`
+    const pruning = run([variable('b')], ...deleting)
+    await somebodyWaits(sql)
+    await other`update variable set value = 'theirs' where path = 'f/ops/a'`
+    await other`commit`
+    other.release()
+    assert.is(reasonOf(await pruning, 'a'), 'ChangedMeanwhile')
+    assert.equal(await values(sql), { 'f/ops/a': 'theirs', 'f/ops/b': 'b' })
+    assert.is(
+      reasonOf(await run([variable('b')], ...deleting, '--conflict-policy', 'db-wins'), 'a'),
+      'ChangedInDatabase'
+    )
+    assert.is(reasonOf(await run([variable('b')], ...deleting), 'a'), 'Deleted')
+  })
+)
+
+test(
   'a column that came with an upgrade of Windmill is filled',
   withBench(async ({ run, sql }) => {
     const manifests = [workspace, folder, variable('a', { labels: ['x'] })]

@@ -65,7 +65,8 @@ create index on windmill_iac.run (started_at);
   `
 alter table windmill_iac.object
   add column deployed jsonb not null default '{}',
-  add column details jsonb not null default '{}';
+  add column details jsonb not null default '{}',
+  add column conflict_policy text;
 comment on column windmill_iac.object.deployed is 'Digests of fields that Windmill rewrites, as they were deployed.';
 comment on column windmill_iac.object.details is 'What the status says besides: live version, lock, next run.';
 `

@@ -65,10 +65,12 @@ async function migrate(database: Database, version: number): Promise<void> {
   })
 }
 
-interface StoredEntry extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'syncedAt' | 'transitionedAt'> {
+interface StoredEntry
+  extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'conflictPolicy' | 'syncedAt' | 'transitionedAt'> {
   readonly cluster: string
   readonly deletion_policy: DeletionPolicy
   readonly own_policy: boolean
+  readonly conflict_policy: Entry['conflictPolicy']
   readonly synced_at: Date | null
   readonly transitioned_at: Date | null
 }
@@ -89,10 +91,12 @@ export async function loadLedger(
   if (!present) return { ledger, moved: false }
   const moved = (await storedIncarnation(sql)) !== (await incarnation(sql))
   const shared = sharing()
-  const [deployed, details] = version < 2 ? [sql`'{}'::jsonb`, sql`'{}'::jsonb`] : [sql`deployed`, sql`details`]
+  const newer =
+    version < 2
+      ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy`
+      : sql`deployed, details, conflict_policy`
   await sql<StoredEntry[]>`
-    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, ${deployed} as deployed,
-           ${details} as details, token, refs,
+    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, ${newer}, token, refs,
            deletion_policy, own_policy, state, reason, message, reported, synced_at, transitioned_at
       from windmill_iac.object`.forEach(row => {
     const { byObject, byTarget, others } = of(row.kind)
@@ -131,6 +135,7 @@ function toEntry(row: StoredEntry, moved: boolean, shared: <T>(key: string, valu
     refs: shared(`refs ${row.refs.join()}`, row.refs),
     deletionPolicy: shared(row.deletion_policy, row.deletion_policy),
     ownPolicy: row.own_policy,
+    conflictPolicy: row.conflict_policy,
     state: shared(row.state, row.state),
     reason: shared(row.reason, row.reason),
     message: shared(row.message, row.message),
@@ -192,6 +197,7 @@ const batch = (entries: readonly Entry[]): string =>
       refs: one.refs,
       deletion_policy: one.deletionPolicy,
       own_policy: one.ownPolicy,
+      conflict_policy: one.conflictPolicy,
       state: one.state,
       reason: one.reason,
       message: one.message,
@@ -220,18 +226,19 @@ export async function saveEntries(sql: Sql, cluster: string, entries: readonly E
        and (o.workspace, o.path) is distinct from (r.workspace, r.path)`
   await sql`
     insert into windmill_iac.object as o (cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields,
-           deployed, details, token, refs, deletion_policy, own_policy, state, reason, message, reported, synced_at,
+           deployed, details, token, refs, deletion_policy, own_policy, conflict_policy, state, reason, message, reported, synced_at,
            transitioned_at)
     select ${cluster}, r.*
       from jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text, uid text, workspace text,
            path text, fingerprint text, base text, fields text[], deployed jsonb, details jsonb, token text, refs text[], deletion_policy text,
-           own_policy boolean, state text, reason text, message text, reported text, synced_at timestamptz,
+           own_policy boolean, conflict_policy text, state text, reason text, message text, reported text, synced_at timestamptz,
            transitioned_at timestamptz)
         on conflict (kind, workspace, path) do update
        set cluster = excluded.cluster, namespace = excluded.namespace, name = excluded.name, uid = excluded.uid,
            fingerprint = excluded.fingerprint, base = excluded.base, fields = excluded.fields,
            deployed = excluded.deployed, details = excluded.details, token = excluded.token,
            refs = excluded.refs, deletion_policy = excluded.deletion_policy, own_policy = excluded.own_policy,
+           conflict_policy = excluded.conflict_policy,
            state = excluded.state, reason = excluded.reason, message = excluded.message, reported = excluded.reported,
            synced_at = excluded.synced_at, transitioned_at = excluded.transitioned_at, updated_at = now()`
 }
