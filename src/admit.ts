@@ -6,7 +6,7 @@ import { type AnyKind, type Input, type Listed, type Manifest, type Material, ob
 import { shardOf } from './scope.ts'
 import { type Checks, engineView, type Session } from './session.ts'
 import { refText } from './survey.ts'
-import { policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
+import { checkPath, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 
 /** A CR that may go on. */
 export interface Admitted {
@@ -94,6 +94,7 @@ function place(session: Session, kind: AnyKind, { listed, spec, checks }: Manife
   if (checked.faults.length > 0) throw new SyncError('InvalidSpec', sentence(checked.faults))
   const target = engineView(kind).target(checked.spec)
   const workspace = workspaceFor(listed.namespace, target.workspace, session.rules)
+  checkPath(listed.namespace, target.path, session.rules)
   const policies = policiesFor(listed, session.rules)
   if (kind.inWorkspace !== false && !session.workspaces.has(workspace)) {
     throw new SyncError(

@@ -5,7 +5,7 @@ import { SyncError } from './errors.ts'
 import type { Adopt, ConflictPolicy, DeletionPolicy } from './model.ts'
 import type { MaxDeletes } from './plan.ts'
 import { type Command, commands, type Setting, settings } from './settings.ts'
-import type { NamespaceMapping } from './tenancy.ts'
+import type { NamespaceMapping, RunAsRule } from './tenancy.ts'
 
 export interface Requirement {
   readonly key: string
@@ -25,6 +25,8 @@ export interface Config {
   readonly namespaceMapping: NamespaceMapping
   readonly watchNamespaces: readonly string[] | undefined
   readonly adminNamespaces: readonly string[]
+  readonly runAs: RunAsRule
+  readonly userPaths: 'allow' | 'deny'
   readonly kinds: readonly string[] | undefined
   readonly selector: readonly Requirement[] | undefined
   readonly maxDeletes: MaxDeletes

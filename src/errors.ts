@@ -9,6 +9,8 @@ const catalogue = {
   InvalidSpec: { scope: 'object', exit: 1 },
   UnknownKind: { scope: 'object', exit: 1 },
   WorkspaceNotAllowed: { scope: 'object', exit: 1 },
+  PathNotAllowed: { scope: 'object', exit: 1 },
+  RunAsNotAllowed: { scope: 'object', exit: 1 },
   ClaimedTwice: { scope: 'object', exit: 1 },
   ExistsAlready: { scope: 'object', exit: 1 },
   DatabaseIsNewer: { scope: 'object', exit: 1 },

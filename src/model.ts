@@ -158,6 +158,16 @@ export interface Capabilities {
   readonly hasTrigger: (table: string, namePrefix: string) => boolean
 }
 
+/** A user of a workspace, as far as it matters to whoever wants to act as him. */
+export interface Account {
+  readonly username: string
+  readonly email: string
+  /** Of the workspace. */
+  readonly admin: boolean
+  /** Of the instance. */
+  readonly superadmin: boolean
+}
+
 /** What kinds need to know besides their rows. */
 export interface Context {
   readonly capabilities: Capabilities
@@ -170,6 +180,8 @@ export interface Context {
   readonly linkedBy: (workspace: string, path: string) => string | undefined
   /** Path of the object that `linkedBy` names: whichever CR stands for that object now owns its variables too. */
   readonly linkedPath?: (workspace: string, path: string) => string | undefined
+  /** Why CRs of a namespace may not make code run as that user; undefined when they may. */
+  readonly mayRunAs?: (namespace: string, account: Account) => string | undefined
   /** The CR (`Kind ns/name`) that owns a target of that kind, if any does; as of the moment of the call. */
   readonly ownerOf?: (kind: string, workspace: string, path: string) => string | undefined
 }

@@ -24,6 +24,7 @@ import { makeReport, type Report, sentenceOf } from './report.ts'
 import { isWatched, selectKinds } from './scope.ts'
 import { claimsByKind, engineView, isOwned, Outcomes, type Session, type World } from './session.ts'
 import { listKind, type Surveyed, survey } from './survey.ts'
+import { runAsRefusal, type TenancyRules } from './tenancy.ts'
 
 /** What the database said of itself at the start. */
 export interface Footing {
@@ -67,11 +68,21 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
   const found = await database.read(sql => sql<{ id: string }[]>`select id from workspace`)
   const linked = linkedTargets(ledger)
   const namespaces = new Map<string, Readonly<Record<string, string>>>()
+  const rules: TenancyRules = {
+    mapping: config.namespaceMapping,
+    runAs: config.runAs,
+    userPaths: config.userPaths,
+    user: config.user,
+    adminNamespaces: new Set(config.adminNamespaces),
+    policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
+    namespaces
+  }
   const context: Context = {
     capabilities: footing.capabilities,
     user: config.user,
     email: config.email,
     salt: config.salt,
+    mayRunAs: (namespace, account) => runAsRefusal(namespace, account, rules),
     linkedBy: (workspace, path) => linked.get(targetKey(workspace, path))?.by,
     linkedPath: (workspace, path) => linked.get(targetKey(workspace, path))?.path,
     ownerOf: (kind, workspace, path) => {
@@ -101,12 +112,7 @@ async function begin(config: Config, world: World, footing: Footing): Promise<Se
     lockJobs: { left: config.maxLockJobs === 0 ? Number.POSITIVE_INFINITY : config.maxLockJobs },
     written: { count: 0 },
     namespaces,
-    rules: {
-      mapping: config.namespaceMapping,
-      adminNamespaces: new Set(config.adminNamespaces),
-      policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
-      namespaces
-    }
+    rules
   }
 }
 

@@ -102,6 +102,22 @@ export const settings = [
     parse: names
   },
   {
+    option: 'run-as',
+    variable: 'IAC_RUN_AS',
+    value: 'WHOM',
+    fallback: 'members',
+    help: 'members, admins or anyone: as whom CRs may let code run, besides those that their Namespace allows',
+    parse: oneOf('members', 'admins', 'anyone')
+  },
+  {
+    option: 'user-paths',
+    variable: 'IAC_USER_PATHS',
+    value: 'RULE',
+    fallback: 'allow',
+    help: 'allow or deny: whether CRs outside of the admin namespaces may use paths of a user (u/…)',
+    parse: oneOf('allow', 'deny')
+  },
+  {
     option: 'kinds',
     variable: 'IAC_KINDS',
     value: 'KINDS',

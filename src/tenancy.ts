@@ -1,14 +1,21 @@
 /** Who may write where, and which policies hold: annotations of the object beat the namespace's, which beat settings. */
 import { SyncError } from './errors.ts'
-import type { Adopt, ConflictPolicy, DeletionPolicy, Listed, Policies } from './model.ts'
+import type { Account, Adopt, ConflictPolicy, DeletionPolicy, Listed, Policies } from './model.ts'
 
 export type NamespaceMapping =
   | { readonly mode: 'namespace-as-workspace' }
   | { readonly mode: 'fixed'; readonly workspace: string }
   | { readonly mode: 'map'; readonly map: ReadonlyMap<string, string> }
 
+/** Whom CRs may let code run as: plain members of the workspace, its admins too, or superadmins as well. */
+export type RunAsRule = 'members' | 'admins' | 'anyone'
+
 export interface TenancyRules {
   readonly mapping: NamespaceMapping
+  readonly runAs: RunAsRule
+  readonly userPaths: 'allow' | 'deny'
+  /** Username of the service identity, which everything runs as unless a CR says otherwise. */
+  readonly user: string
   readonly adminNamespaces: ReadonlySet<string>
   readonly policies: Policies
   /** Our annotations of the Namespace objects (without prefix), by name. */
@@ -46,6 +53,32 @@ export function isAllowed(namespace: string, workspace: string, rules: TenancyRu
   if (rules.adminNamespaces.has(namespace) || mappedWorkspace(namespace, rules.mapping) === workspace) return true
   const granted = rules.namespaces.get(namespace)?.['workspaces'] ?? ''
   return granted.split(',').some(one => one.trim() === workspace)
+}
+
+/** Throws PathNotAllowed for a path of a user where those are not open to namespaces. */
+export function checkPath(namespace: string, path: string, rules: TenancyRules): void {
+  if (rules.userPaths === 'allow' || !path.startsWith('u/') || rules.adminNamespaces.has(namespace)) return
+  throw new SyncError(
+    'PathNotAllowed',
+    `Namespace ${namespace} may not use paths of users (--user-paths deny): choose a path in a folder, f/<folder>/<name>.`
+  )
+}
+
+/** Why CRs of a namespace may not make code run as a user; undefined when they may. */
+export function runAsRefusal(namespace: string, account: Account, rules: TenancyRules): string | undefined {
+  const { username, email, admin, superadmin } = account
+  if (username === rules.user || rules.runAs === 'anyone' || rules.adminNamespaces.has(namespace)) return undefined
+  const named = (rules.namespaces.get(namespace)?.['run-as'] ?? '').split(',').map(one => one.trim())
+  if (named.some(one => one === username || one === `u/${username}` || one.toLowerCase() === email.toLowerCase())) {
+    return undefined
+  }
+  const allow = `a cluster administrator can allow it with the annotation windmill.dev/run-as: ${username} on the Namespace.`
+  if (superadmin)
+    return `${username} is a superadmin of the instance, as whom namespace ${namespace} may not act; ${allow}`
+  if (admin && rules.runAs === 'members') {
+    return `${username} is an admin of the workspace, as whom namespace ${namespace} may not act; ${allow}`
+  }
+  return undefined
 }
 
 const conflictPolicies: readonly ConflictPolicy[] = ['crd-wins', 'db-wins', 'last-write-wins']

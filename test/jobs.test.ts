@@ -232,17 +232,15 @@ test('who code runs as is one enabled user of the workspace, by name or address'
       workspace: 'w',
       who
     }))
+    const by = { workspace: 'w', listed: listedOf({ kind: 'Test' } as unknown as AnyKind) }
     const found = await database.read(tx => findRunAs(tx, wanted, context))
     for (const who of ['u/eve', 'eve', 'EVE@example.com']) {
-      assert.equal(runAs(found, 'w', who, 'runAs'), { username: 'eve', email: 'eve@example.com' })
+      assert.equal(runAs(found, by, who, 'runAs'), { username: 'eve', email: 'eve@example.com' })
     }
     for (const who of ['u/bob', 'zoe']) {
-      assert.throws(
-        () => runAs(found, 'w', who, 'runAs'),
-        new RegExp(`runAs: ${who} is no enabled user of workspace w`)
-      )
+      assert.throws(() => runAs(found, by, who, 'runAs'), new RegExp(`runAs: ${who} is no enabled user of workspace w`))
     }
-    assert.throws(() => runAs(found, 'w', 'ann@example.com', 'runAs'), /several users of workspace w/)
+    assert.throws(() => runAs(found, by, 'ann@example.com', 'runAs'), /several users of workspace w/)
   }))
 
 test('a deploy takes the drafts that the API would take', () =>
