@@ -135,7 +135,9 @@ test('code that is not whole has neither mark', () => {
     "const s = 'no end",
     'const s = `no end',
     'const s = `${1',
-    '/* no end'
+    '/* no end',
+    'const r = /no end\nfunction other() {}',
+    'const r = /[/'
   ]) {
     assert.equal(mainFacts('bun', code), { noMain: false, hasPreprocessor: false }, place(code))
   }
@@ -169,6 +171,15 @@ test('long code takes time in proportion, and deep code no stack', () => {
   assert.equal(mainFacts('bun', long), { noMain: false, hasPreprocessor: false })
   const deep = `const a = ${'['.repeat(200_000)}${']'.repeat(200_000)}\nfunction main() {}`
   assert.is(mainFacts('bun', deep)?.noMain, false)
+  const many = 200_000
+  for (const filler of ['a', '1', ' ', '\n', '"', '`', '=[/[', '=/', '${', '/*', '//', '\\', '@#', '=/a/', '`${`']) {
+    const code = filler.repeat(many / filler.length)
+    const facts = mainFacts('bun', code)
+    assert.is(facts?.hasPreprocessor, false, place(filler))
+    readLiteral(code)
+    readLiteral(`[${code}]`)
+    readLiteral(`"${code}"`)
+  }
 })
 
 test('a literal is read as JavaScript would read it', () => {

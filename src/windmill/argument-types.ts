@@ -6,6 +6,7 @@ export type Property = Record<string, unknown>
 
 type Describe = (type: unknown, property: Property) => void
 
+const require = createRequire(import.meta.url)
 let library: { readonly argSigToJsonSchemaType: Describe } | undefined
 
 /**
@@ -13,6 +14,6 @@ let library: { readonly argSigToJsonSchemaType: Describe } | undefined
  * file in the place of this module (.ci/bundle.mjs).
  */
 export const describeType: Describe = (type, property) => {
-  library ??= createRequire(import.meta.url)('windmill-utils-internal') as { argSigToJsonSchemaType: Describe }
+  library ??= require('windmill-utils-internal') as { argSigToJsonSchemaType: Describe }
   library.argSigToJsonSchemaType(type, property)
 }

@@ -32,7 +32,6 @@ const newline = /[\n\r\u2028\u2029]+/y
 const lineComment = /\/\/[^\n\r\u2028\u2029]*/y
 const word = /[#@]?[\p{ID_Start}$_\\][\p{ID_Continue}\p{Join_Control}$\\]*/uy
 const number = /(?:0[xXoObB][\da-fA-F_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)n?/y
-const regularExpression = /\/(?![*/])(?:[^\\/[\n\r]|\\[^\n\r]|\[(?:[^\]\\\n\r]|\\[^\n\r])*\])+\/[\p{ID_Continue}$]*/uy
 const sign = /=>|\+\+|--|\?\.(?!\d)|[^]/uy
 
 /** Words after which an operand comes, so that a slash begins a regular expression. */
@@ -67,7 +66,7 @@ function step(scan: Scan): boolean {
   if (first === '/' && scan.source[scan.at + 1] === '*') return skipComment(scan)
   if (first === '"' || first === "'") return skipText(scan, first)
   if (first === '`') return skipTemplate(scan)
-  if (first === '/' && !scan.last?.complete && taken(scan, regularExpression) !== undefined) return literal(scan)
+  if (first === '/' && !scan.last?.complete) return skipRegularExpression(scan)
   if (taken(scan, number) !== undefined) return literal(scan)
   const name = taken(scan, word)
   if (name === undefined) return takeSign(scan)
@@ -94,6 +93,22 @@ function skipText(scan: Scan, quote: string): boolean {
       scan.at = i + 1
       return literal(scan)
     }
+  }
+  return false
+}
+
+/** In `[…]` a slash is an ordinary character. Flags are left: they count as a word, which changes nothing. */
+function skipRegularExpression(scan: Scan): boolean {
+  let inClass = false
+  for (let i = scan.at + 1; i < scan.source.length; i++) {
+    const here = scan.source[i]
+    if (here === '\n' || here === '\r') return false
+    if (here === '\\') i++
+    else if (here === '/' && !inClass) {
+      scan.at = i + 1
+      return literal(scan)
+    } else if (here === '[') inClass = true
+    else if (here === ']') inClass = false
   }
   return false
 }
