@@ -73,7 +73,10 @@ export function checkManifest(crds: Crds, object: unknown): Checked & { readonly
 const PREFIX = 'windmill.dev/'
 const topFields = ['apiVersion', 'kind', 'metadata', 'spec', 'status']
 
-/** The annotations that mean something, without prefix; `workspaces` on a Namespace only. */
+/** What only cluster administrators may say: it counts on a Namespace, never on a CR. */
+const ofNamespaces: readonly string[] = ['workspaces', 'run-as']
+
+/** The annotations that mean something on a CR, without prefix. */
 const known: readonly string[] = [
   'conflict-policy',
   'deletion-policy',
@@ -81,8 +84,7 @@ const known: readonly string[] = [
   'reconcile',
   'sync-requested-at',
   'archived',
-  'max-deletes',
-  'workspaces'
+  'max-deletes'
 ]
 
 /** Sentences about annotations of our group (names without the prefix) that nothing reads. */
@@ -90,6 +92,8 @@ export function annotationWarnings(names: readonly string[]): readonly string[] 
   return names
     .filter(name => !known.includes(name))
     .map(name => {
+      if (ofNamespaces.includes(name))
+        return `metadata.annotations: ${PREFIX}${name} counts on a Namespace only; ignored.`
       const meant = nearest(name, known)
       const hint = meant === undefined ? `known are ${known.join(', ')}.` : `did you mean ${PREFIX}${meant}?`
       return `metadata.annotations: ${PREFIX}${name.slice(0, 60)} is unknown and ignored; ${hint}`

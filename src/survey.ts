@@ -14,7 +14,7 @@ import {
 } from './model.ts'
 import { isWatched, matches, shardOf } from './scope.ts'
 import { engineView, isOwned, type Session } from './session.ts'
-import { isAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
+import { isAllowed, isPathAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
 
 /** One kind as this run found it. */
 export interface Surveyed {
@@ -141,6 +141,7 @@ function isQuiet(session: Session, kind: AnyKind, one: { listed: Listed; entry: 
   if (session.config.refresh || !isOwned(entry) || entry.fingerprint === '' || entry.state !== 'Synced') return false
   if (session.publisher.active && entry.reported === '') return false
   if (!isAllowed(listed.namespace, entry.workspace ?? '', session.rules)) return false
+  if (!isPathAllowed(listed.namespace, entry.path ?? '', session.rules)) return false
   const seen = entry.refs.map(ref => versions.get(refKey(listed.namespace, ref)))
   return entry.fingerprint === fingerprint(session, kind, listed, seen)
 }
@@ -163,6 +164,8 @@ export function fingerprint(
       listed.uid,
       listed.revision,
       mapped,
+      session.rules.runAs,
+      session.rules.namespaces.get(listed.namespace)?.['run-as'] ?? '',
       deletion,
       String(ownDeletion)
     ]

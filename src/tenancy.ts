@@ -57,12 +57,15 @@ export function isAllowed(namespace: string, workspace: string, rules: TenancyRu
 
 /** Throws PathNotAllowed for a path of a user where those are not open to namespaces. */
 export function checkPath(namespace: string, path: string, rules: TenancyRules): void {
-  if (rules.userPaths === 'allow' || !path.startsWith('u/') || rules.adminNamespaces.has(namespace)) return
+  if (isPathAllowed(namespace, path, rules)) return
   throw new SyncError(
     'PathNotAllowed',
     `Namespace ${namespace} may not use paths of users (--user-paths deny): choose a path in a folder, f/<folder>/<name>.`
   )
 }
+
+export const isPathAllowed = (namespace: string, path: string, rules: TenancyRules): boolean =>
+  rules.userPaths === 'allow' || !path.startsWith('u/') || rules.adminNamespaces.has(namespace)
 
 /** Why CRs of a namespace may not make code run as a user; undefined when they may. */
 export function runAsRefusal(namespace: string, account: Account, rules: TenancyRules): string | undefined {

@@ -1098,11 +1098,13 @@ test('annotations that nothing reads are told', () => {
       'reconcile',
       'sync-requested-at',
       'archived',
-      'max-deletes',
-      'workspaces'
+      'max-deletes'
     ]),
     []
   )
+  assert.equal(annotationWarnings(['workspaces']), [
+    'metadata.annotations: windmill.dev/workspaces counts on a Namespace only; ignored.'
+  ])
   assert.match(
     annotationWarnings(['nothing-like-it']).join(),
     /windmill.dev\/nothing-like-it is unknown and ignored; known are conflict-policy, /

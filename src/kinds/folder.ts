@@ -11,6 +11,7 @@ import {
 } from '../windmill/folders.ts'
 import { itemsBelow } from '../windmill/items.ts'
 import { labelsOf, labelsRead } from '../windmill/labels.ts'
+import { findRunAs, isKnown, type RunAsFound, runAs } from '../windmill/run-as.ts'
 import { findPrincipals } from '../windmill/users.ts'
 
 interface Spec {
@@ -29,6 +30,8 @@ interface Facts {
   readonly owners: ReadonlyMap<string, readonly string[]>
   /** Users and groups that exist, as `targetKey(workspace, 'u/…')`. */
   readonly known: ReadonlySet<string>
+  /** Users that code may come to run as by default. */
+  readonly runAs: RunAsFound
 }
 
 /** Users and groups that the CR names. */
@@ -37,10 +40,19 @@ const namesOf = ({ owners = [], extraPerms = {}, defaultPermissionedAs = [] }: S
   return [...new Set(all)].filter(name => /^[ug]\//.test(name)).sort()
 }
 
-async function facts(sql: Sql, inputs: readonly Input<Spec>[]): Promise<Facts> {
+/** Users whom new items of the folder are to run as. */
+const actorsOf = ({ defaultPermissionedAs = [] }: Spec): readonly string[] =>
+  defaultPermissionedAs.map(rule => rule.permissionedAs).filter(who => !who.startsWith('g/'))
+
+async function facts(sql: Sql, inputs: readonly Input<Spec>[], context: Context): Promise<Facts> {
   const unowned = inputs.filter(({ spec }) => spec.extraPerms && !spec.owners)
   const named = inputs.flatMap(({ spec, workspace }) => namesOf(spec).map(who => ({ workspace, who })))
-  return { owners: await liveOwners(sql, unowned), known: await findPrincipals(sql, named) }
+  const actors = inputs.flatMap(({ spec, workspace }) => actorsOf(spec).map(who => ({ workspace, who })))
+  return {
+    owners: await liveOwners(sql, unowned),
+    known: await findPrincipals(sql, named),
+    runAs: await findRunAs(sql, actors, context)
+  }
 }
 
 /**
@@ -125,6 +137,9 @@ export default {
   compile(input, facts, context) {
     const { displayName, summary } = input.spec
     const { row, notes } = newer(input.spec, context)
+    for (const who of actorsOf(input.spec)) {
+      if (isKnown(facts.runAs, input.workspace, who)) runAs(facts.runAs, input, who, 'defaultPermissionedAs')
+    }
     const unknown = unknownNote(input, facts, context)
     return {
       row: {

@@ -47,6 +47,10 @@ export async function findRunAs(sql: Sql, wanted: readonly Wanted[], context: Co
   return { users, context }
 }
 
+/** Whether anybody bears that name; who does not may still come. */
+export const isKnown = ({ users }: RunAsFound, workspace: string, who: string): boolean =>
+  users.has(targetKey(workspace, who))
+
 /**
  * The one user. Throws UserNotFound, or RunAsNotAllowed where the CR's namespace may not act as that user: code that
  * runs as somebody can do what that person can.
