@@ -36,6 +36,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   '@kubernetes/client-node': /^cluster\//,
   '@marcbachmann/cel-js': /^crd/,
   ajv: /^crd/,
+  croner: /^windmill\/cron\.ts$/,
   diff: /^report\.ts$/,
   'windmill-utils-internal': /^windmill\/argument-types\.ts$/
 }
