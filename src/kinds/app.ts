@@ -32,7 +32,11 @@ interface Facts {
 const refsOf = ({ valueFrom }: Spec): readonly Ref[] =>
   valueFrom ? [{ kind: 'ConfigMap', name: valueFrom.configMapKeyRef.name, key: valueFrom.configMapKeyRef.key }] : []
 
-const statedPolicy = ({ spec, workspace }: Input<Spec>): StatedPolicy => ({ workspace, policy: spec.policy })
+const statedPolicy = ({ spec, workspace, listed }: Input<Spec>): StatedPolicy => ({
+  workspace,
+  listed,
+  policy: spec.policy
+})
 
 async function facts(sql: Sql, inputs: readonly Input<Spec>[], context: Context): Promise<Facts> {
   return {

@@ -1,14 +1,13 @@
 /** Whom an app runs as: the user or group that its policy states, else the service identity. */
 import { SyncError } from '../errors.ts'
-import { type Context, type Json, type Sql, targetKey } from '../model.ts'
+import { type Context, type Input, type Json, type Sql, targetKey } from '../model.ts'
 import type { Principal } from './app-policy.ts'
 import type { JsonObject } from './json-values.ts'
 import { findRunAs, type RunAsFound, runAs } from './run-as.ts'
 import { findPrincipals } from './users.ts'
 
 /** An app's policy as its CR states it. */
-export interface StatedPolicy {
-  readonly workspace: string
+export interface StatedPolicy extends Pick<Input, 'workspace' | 'listed'> {
   readonly policy: JsonObject | undefined
 }
 
@@ -39,8 +38,12 @@ export async function findPrincipalsOf(sql: Sql, apps: readonly StatedPolicy[], 
 
 const isGroup = ({ who }: { readonly who: string }): boolean => who.startsWith('g/')
 
-/** Throws UserNotFound, ReferenceNotFound or InvalidSpec; whoever runs the app needs an enabled user (trap 21). */
-export function principalOf({ workspace, policy }: StatedPolicy, found: Principals, context: Context): Principal {
+/**
+ * Throws UserNotFound, RunAsNotAllowed, ReferenceNotFound or InvalidSpec. Whoever runs the app needs an enabled user (trap
+ * 21), and the address is never any other than his own: Windmill knows superadmins by theirs.
+ */
+export function principalOf(app: StatedPolicy, found: Principals, context: Context): Principal {
+  const { policy } = app
   for (const name of ['on_behalf_of', 'on_behalf_of_email'] as const) {
     if (!['string', 'undefined'].includes(typeof policy?.[name]) && policy?.[name] !== null) {
       throw new SyncError('InvalidSpec', `policy.${name}: must be a text.`)
@@ -49,15 +52,17 @@ export function principalOf({ workspace, policy }: StatedPolicy, found: Principa
   const who = wishOf(policy)
   const email = stated(policy?.['on_behalf_of_email'])
   if (who === undefined) return named(context.user, context.email)
-  if (isGroup({ who })) return groupOf({ workspace, who, email }, found)
+  if (isGroup({ who })) return matching(groupOf(app.workspace, who, found), email, who)
   const field = stated(policy?.['on_behalf_of']) === undefined ? 'policy.on_behalf_of_email' : 'policy.on_behalf_of'
   const user = isOurs(who, context)
     ? { username: context.user, email: context.email }
-    : runAs(found.users, workspace, who, field)
-  if (email !== undefined && email.toLowerCase() !== user.email.toLowerCase()) {
-    throw new SyncError('InvalidSpec', `policy.on_behalf_of_email: is not the address of ${who}; leave it out.`)
-  }
-  return named(user.username, user.email)
+    : runAs(found.users, app, who, field)
+  return matching(named(user.username, user.email), email, who)
+}
+
+function matching(principal: Principal, email: string | undefined, who: string): Principal {
+  if (email === undefined || email.toLowerCase() === principal.email.toLowerCase()) return principal
+  throw new SyncError('InvalidSpec', `policy.on_behalf_of_email: is not the address of ${who}; leave it out.`)
 }
 
 /** Usernames that look like an address stand for themselves (B3). */
@@ -66,19 +71,12 @@ const named = (username: string, email: string): Principal => ({
   email
 })
 
-function groupOf(
-  { workspace, who, email }: { readonly workspace: string; readonly who: string; readonly email: string | undefined },
-  { groups }: Principals
-): Principal {
-  if (!groups.has(targetKey(workspace, who))) {
-    throw new SyncError(
-      'ReferenceNotFound',
-      `policy.on_behalf_of: workspace ${workspace} has no group ${who.slice(2)}; make it first or name another one.`
-    )
-  }
-  if (email !== undefined) return { onBehalfOf: who, email }
+/** Windmill makes up an address for what a group runs. */
+function groupOf(workspace: string, who: string, { groups }: Principals): Principal {
+  const name = who.slice(2)
+  if (groups.has(targetKey(workspace, who))) return { onBehalfOf: who, email: `group-${name}@windmill.dev` }
   throw new SyncError(
-    'InvalidSpec',
-    `policy.on_behalf_of_email: state the address that jobs on behalf of ${who} are to bear.`
+    'ReferenceNotFound',
+    `policy.on_behalf_of: workspace ${workspace} has no group ${name}; make it first or name another one.`
   )
 }
