@@ -1,6 +1,7 @@
 /** Values of apps: what is stored, what is refused, and that a worker's rewriting is no difference. */
 import { canonical } from '../src/fingerprint.ts'
 import type { Json } from '../src/model.ts'
+import { withLiveLocks } from '../src/windmill/app-locks.ts'
 import { comparableApp, storedApp } from '../src/windmill/app-value.ts'
 import { isObject, type JsonObject } from '../src/windmill/json-values.ts'
 import { assert, suite } from './support/suite.ts'
@@ -186,6 +187,23 @@ test('what is stored of a value compares as that value does', () => {
     }
   }
   assert.ok(stored > 100, `${stored}`)
+})
+
+test('live locks are added to a value and change nothing else of it', () => {
+  const next = random(5)
+  let added = 0
+  for (let round = 0; round < 3_000; round++) {
+    const value = anyJson(next)
+    const live = comparableApp(next() < 0.8 ? byWorker(value, next) : anyJson(next))
+    const text = withLiveLocks(JSON.stringify(value), live)
+    if (text !== JSON.stringify(value)) added++
+    const after = comparableApp(JSON.parse(text) as Json)
+    assert.is(canonical(after.value), canonical(comparableApp(value).value))
+    for (const [name, lock] of Object.entries(comparableApp(value))) {
+      if (name !== 'value') assert.equal(after[name], lock, name)
+    }
+  }
+  assert.ok(added > 50, `${added}`)
 })
 
 test('a change of code, language, place or anything else is a change', () => {

@@ -314,6 +314,30 @@ for (const variant of releases) {
       assert.is((await apply(world, spec)).op, 'keep')
     }))
 
+  test(`${variant}: locks that a worker made outlive a change of anything but their code`, () =>
+    inWorld(variant, async world => {
+      const native = '//native\nexport async function main() {}'
+      const scripts = (last: string, extra: object = {}): object[] => [
+        button('a', 'same'),
+        button('b', last),
+        button('c', 'x', { language: 'bun' }),
+        button('d', native, { language: 'bun' }),
+        button('e', native, { language: 'bunnative' }),
+        button('f', 'mine', extra)
+      ]
+      await apply(world, { value: app(...scripts('old')) })
+      const locked = JSON.parse(JSON.stringify(app(...scripts('old')))) as { grid: Json[] }
+      const text = JSON.stringify(locked).replaceAll('"path":"x"', '"path":"x","lock":"made"')
+      await world.sql`update app_version set value = ${text}::text::json`
+      await apply(world, { value: app(...scripts('new', { lock: 'stated' })) })
+      const [, after] = await versionsOf(world)
+      const locks = [...String(after?.['text']).matchAll(/"id":"(\w)","data"|"lock":"(\w+)"/g)].map(
+        one => one[1] ?? one[2]
+      )
+      assert.equal(locks, ['a', 'made', 'b', 'c', 'made', 'd', 'e', 'made', 'f', 'stated'])
+      assert.is((await apply(world, { value: app(...scripts('new', { lock: 'stated' })) })).op, 'keep')
+    }))
+
   test(`${variant}: a version that somebody deployed is drift, and so is a policy that somebody changed`, () =>
     inWorld(variant, async world => {
       await apply(world, {})

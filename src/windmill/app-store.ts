@@ -1,6 +1,7 @@
 /** Deploys and deletes apps, a whole batch at a time: contract, flows-and-apps B2 and B8. */
 import { canonical } from '../fingerprint.ts'
 import { type Context, type Json, type Sql, targetKey, type Write } from '../model.ts'
+import { withLiveLocks } from './app-locks.ts'
 import { holdRoutes, proveRoutes } from './app-routes.ts'
 import { LOCK } from './app-value.ts'
 import { deleteDrafts } from './drafts.ts'
@@ -65,10 +66,10 @@ async function addVersions(
   deploys: readonly Write[],
   context: Context
 ): Promise<ReadonlyMap<string, string>> {
-  const values = deploys.map(({ workspace, path, guard, row }) => ({
+  const values = deploys.map(({ workspace, path, guard, row, live }) => ({
     workspace,
     path,
-    text: guard ?? JSON.stringify(row['value'])
+    text: withLiveLocks(guard ?? JSON.stringify(row['value']), live)
   }))
   const made = await sql<{ id: string; app: string }[]>`
     insert into app_version (app_id, value, created_by)

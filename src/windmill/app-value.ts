@@ -16,7 +16,15 @@ interface Place {
 /** Beyond what any app has; a value that is deeper is left as it is from there on. */
 const DEPTH = 200
 
-/** A copy with every `inlineScript` object replaced, wherever it stands: Windmill's worker looks for them just so (B5). */
+/**
+ * A copy with every `inlineScript` object replaced, wherever it stands: Windmill's worker looks for them just so (B5).
+ * `name` tells a script from all others of the app.
+ */
+export function mapScripts(value: Json, change: (script: JsonObject, name: string) => JsonObject): Json {
+  const names = namesOf(value)
+  return eachScript(value, (script, { path }) => change(script, names.get(path.join('.')) ?? ''))
+}
+
 function eachScript(value: Json, change: (script: JsonObject, place: Place) => JsonObject): Json {
   const walk = (node: Json, place: Place): Json => {
     if (node === null || typeof node !== 'object' || place.path.length > DEPTH) return node
@@ -41,7 +49,7 @@ function below({ path, id }: Place, key: string): Place {
   return { path: longer, id: path.length === 1 && path[0] === 'hiddenInlineScripts' ? `bg_${key}` : id }
 }
 
-const isBlank = (lock: Json | undefined): boolean =>
+export const isBlank = (lock: Json | undefined): boolean =>
   lock === undefined || lock === null || (typeof lock === 'string' && lock.trim() === '')
 
 const without = (object: JsonObject, ...keys: readonly string[]): JsonObject =>
@@ -133,11 +141,10 @@ export interface ComparableApp {
  */
 export function comparableApp(app: Json): ComparableApp {
   const value = isObject(app) ? without(app, 'version') : app
-  const names = namesOf(value)
   const locks: [string, Json][] = []
-  const bare = eachScript(value, (script, { path }) => {
+  const bare = mapScripts(value, (script, name) => {
     const lock = script['lock']
-    if (lock !== undefined && !isBlank(lock)) locks.push([LOCK + (names.get(path.join('.')) ?? ''), lock])
+    if (lock !== undefined && !isBlank(lock)) locks.push([LOCK + name, lock])
     return {
       ...without(script, 'lock', 'id'),
       ...(script['language'] === 'bunnative' && { language: 'bun' })
