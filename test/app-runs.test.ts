@@ -138,11 +138,18 @@ test('a route goes from one app to another, and two apps swap their paths', () =
     assert.is(await versions(sql), 2)
   }))
 
-test('a renamed app is made at its new path and released at the old one', () =>
+test('a renamed app is made at its new path with its route, and released at the old one', () =>
   withBench('2026-08', async ({ sql, run }) => {
-    await run([app()])
-    const report = await run([app({ path: 'f/ops/new' })], '--max-deletes', '100%')
+    await run([app({ customPath: 'x' })])
+    const stranger = await run([app({ customPath: 'x' }), app({ customPath: 'x' }, 'two')])
+    assert.equal(told(stranger, 'two'), ['error', 'Error', 'TakenBySomebodyElse'])
+    const report = await run([app({ path: 'f/ops/new', customPath: 'x' })], '--max-deletes', '100%')
     assert.is(told(report)[0], 'create')
+    assert.equal(
+      (await sql`select path from app where custom_path = 'x'`).map(one => one['path']),
+      ['f/ops/new']
+    )
+    assert.equal(told(await run([app({ path: 'f/ops/new', customPath: 'x' })])), kept)
     assert.equal(
       (await sql`select path from app where workspace_id = 'demo' order by path`).map(one => one['path']),
       ['f/ops/new', 'f/ops/one']

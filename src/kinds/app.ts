@@ -44,7 +44,8 @@ async function facts(sql: Sql, inputs: readonly Input<Spec>[], context: Context)
     principals: await findPrincipalsOf(sql, inputs.map(statedPolicy), context),
     routes: await findRoutes(
       sql,
-      inputs.map(({ workspace, path, listed, spec }) => ({ workspace, path, listed, route: spec.customPath }))
+      inputs.map(({ workspace, path, listed, spec }) => ({ workspace, path, listed, route: spec.customPath })),
+      context
     )
   }
 }

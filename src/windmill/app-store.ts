@@ -22,7 +22,7 @@ export function makesVersion({ op, row, live = {} }: Pick<Write, 'op' | 'row' | 
 
 /** `guard` of a write is the text of the value to store: its row has only the form that is compared. */
 export async function writeApps(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
-  await holdRoutes(sql, writes)
+  await holdRoutes(sql, writes, context)
   await deleteDrafts(sql, 'app', writes, context)
   const shape = shapeFor(context)
   const plain = shape.columns.map(one => one.field)
