@@ -18,6 +18,10 @@ export interface Hints {
   readonly unsaid?: readonly string[]
   /** Columns that a CR with nothing but what it must state leaves alone, and what somebody else put there. */
   readonly marks?: Readonly<Record<string, Readonly<Record<string, string>>>>
+  /** SQL that takes out of the way what forbids a deletion, and SQL that puts it back. */
+  readonly unblock?: readonly [before: string, after: string]
+  /** SQL that gives the live versions to somebody else, where the author tells what Windmill itself rewrote. */
+  readonly byOthers?: string
   /** What a copy of a row must hold instead, lest it depends on the row. */
   readonly neighbour?: Readonly<Record<string, string>>
 }
@@ -89,6 +93,20 @@ const hints: Readonly<Record<string, Hints>> = {
     marks: {
       resource: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
     }
+  },
+  WindmillApp: {
+    // Free JSON of its own rules: who may run the app, and what it is.
+    changed: { policy: { execution_mode: 'publisher' } },
+    shownAs: { valueFrom: 'value', customCss: 'value' },
+    marks: {
+      app: { extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'`, custom_path: `'marked/' || id` }
+    },
+    unblock: [
+      `update workspace_settings set default_app = null where default_app = 'f/crm/customers'`,
+      `update workspace_settings set default_app = 'f/crm/customers' where workspace_id = 'demo'`
+    ],
+    byOthers: `update app_version set created_by = 'somebody'`,
+    neighbour: { id: `nextval('app_id_seq')`, versions: `'{}'`, custom_path: 'null' }
   }
 }
 

@@ -227,7 +227,10 @@ export const steps: Readonly<Record<string, Step>> = {
       return
     }
     const neighbours = await addNeighbours(bench)
+    const [unblock = '', block = ''] = hintsOf(subject.kind.kind).unblock ?? []
+    await sql.unsafe(unblock)
     expect(await run([], ...all), { delete: crs.length }, { state: '', reason: 'Deleted' })
+    await sql.unsafe(block)
     const left = await contentOf(sql)
     for (const row of neighbours) assert.ok([...left.values()].flat().includes(row), `the neighbour is gone: ${row}`)
     same(emptyContent, withoutRows(left, neighbours), 'the delete left or took something else')
