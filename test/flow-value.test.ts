@@ -1,7 +1,6 @@
 /** Flows as they are stated: the faults with their places, what is stored, and what counts as the same flow. */
 import { canonical } from '../src/fingerprint.ts'
 import type { Json } from '../src/model.ts'
-import { bunLanguage } from '../src/windmill/bun.ts'
 import type { Abilities } from '../src/windmill/flow-faults.ts'
 import { comparableFlow } from '../src/windmill/flow-normal.ts'
 import { flowShape } from '../src/windmill/flow-schema.ts'
@@ -312,15 +311,6 @@ test('settings of the spec go inside the value; a contradiction is a fault', asy
       text: 'concurrencyLimit and value.concurrent_limit say different things; state one of the two; cacheSeconds and value.cache_ttl say different things; state one of the two.'
     }
   )
-})
-
-test('the annotation of bun is read as Windmill reads it', () => {
-  assert.is(bunLanguage('//native\n'), 'bunnative')
-  assert.is(bunLanguage('// npm native\ncode'), 'bunnative')
-  assert.is(bunLanguage('// my script\n//native'), 'bunnative')
-  assert.is(bunLanguage('// a native script'), 'bun')
-  assert.is(bunLanguage('\n//native'), 'bun')
-  assert.is(bunLanguage(''), 'bun')
 })
 
 /** A small deterministic source of chance. */

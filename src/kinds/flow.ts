@@ -12,9 +12,23 @@ export default {
   rules: 1,
   uses: {
     flow: [
-      ...['workspace_id', 'path', 'summary', 'description', 'value', 'schema', 'edited_by', 'edited_at', 'archived'],
-      ...['dependency_job', 'tag', 'ws_error_handler_muted', 'dedicated_worker', 'timeout', 'visible_to_runner_only'],
-      ...['versions', 'on_behalf_of_email', 'extra_perms']
+      'workspace_id',
+      'path',
+      'summary',
+      'description',
+      'value',
+      'schema',
+      'edited_by',
+      'edited_at',
+      'archived',
+      'dependency_job',
+      'tag',
+      'ws_error_handler_muted',
+      'dedicated_worker',
+      'timeout',
+      'visible_to_runner_only',
+      'versions',
+      'on_behalf_of_email'
     ],
     flow_version: ['id', 'workspace_id', 'path', 'value', 'schema', 'created_by', 'created_at'],
     draft: ['workspace_id', 'path', 'typ'],

@@ -1,11 +1,11 @@
 /** A flow's value as it is compared: the same for what a manifest says and for what a worker made of it. */
 import { canonical } from '../fingerprint.ts'
 import type { Json } from '../model.ts'
-import { bunLanguage } from './bun.ts'
 import type { Known, Shape } from './flow-keys.ts'
 import { stepsOf } from './flow-places.ts'
 import { rebuilt } from './flow-rebuild.ts'
 import { isObject, type JsonObject } from './json-values.ts'
+import { nativeAnnotation } from './script-annotations.ts'
 
 /** The parts of a flow that are compared. */
 export interface Comparable {
@@ -31,13 +31,16 @@ export function comparableFlow(flow: Json): Comparable {
 const isUsual = (member: Json, { usual }: Known): boolean =>
   usual !== undefined && canonical(member) === canonical(usual)
 
+/** What a script on bun is called goes by its text (contract: scripts §1.4). */
+export const bunName = (content: string): string => (nativeAnnotation(content) ? 'bunnative' : 'bun')
+
 /** The name of bun's TypeScript follows the text, as a worker sees to (contract: A4 step 4). */
 function alters(object: JsonObject, shape: Shape['name']): JsonObject {
   if (shape !== 'script') return object
   const { lock: _, ...script } = object
   const { language, content } = script
   const isBun = language === 'bun' || language === 'bunnative'
-  return isBun && typeof content === 'string' ? { ...script, language: bunLanguage(content) } : script
+  return isBun && typeof content === 'string' ? { ...script, language: bunName(content) } : script
 }
 
 const reads = (member: Json, { numeric }: Known): Json =>

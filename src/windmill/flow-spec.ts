@@ -150,9 +150,10 @@ function plainFields(spec: FlowSpec): Row {
   }
 }
 
-function onBehalfOf({ spec, workspace }: Input<FlowSpec>, { users }: FlowFacts): Row {
-  if (spec.onBehalfOf === undefined) return {}
-  const { username, email } = runAs(users, workspace, spec.onBehalfOf, 'onBehalfOf')
+function onBehalfOf(input: Input<FlowSpec>, { users }: FlowFacts): Row {
+  const who = input.spec.onBehalfOf
+  if (who === undefined) return {}
+  const { username, email } = runAs(users, input, who, 'onBehalfOf')
   return { onBehalfOf: identityText(`u/${username}`, email) }
 }
 

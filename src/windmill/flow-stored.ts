@@ -1,8 +1,8 @@
 /** What is stored of a stated flow: as given, but for what Windmill's parser would stumble over. */
 import { SyncError } from '../errors.ts'
 import type { Json } from '../model.ts'
-import { bunLanguage } from './bun.ts'
 import type { Generation, Known, Shape } from './flow-keys.ts'
+import { bunName } from './flow-normal.ts'
 import { enumerated } from './flow-places.ts'
 import { rebuilt } from './flow-rebuild.ts'
 import type { JsonObject } from './json-values.ts'
@@ -95,7 +95,7 @@ function scriptOf(script: JsonObject): JsonObject {
   return {
     ...rest,
     ...(content !== undefined && { content }),
-    ...(language !== undefined && { language: isBun ? bunLanguage(content) : language }),
+    ...(language !== undefined && { language: isBun ? bunName(content) : language }),
     ...(lock !== undefined && !isBlank(lock) && { lock })
   }
 }
