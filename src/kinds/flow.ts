@@ -2,7 +2,7 @@
 import type { Kind } from '../model.ts'
 import { deployAudit, deployFlows } from '../windmill/flow-deploy.ts'
 import { archiveFlows, deleteFlows, flowBlockers } from '../windmill/flow-removal.ts'
-import { flowDetails, flowTokens, observeFlows } from '../windmill/flow-rows.ts'
+import { flowDetails, flowTokens, observeFlows, statedFlow } from '../windmill/flow-rows.ts'
 import { compileFlow, type FlowFacts, type FlowSpec, flowFacts, flowRefs, LOCK } from '../windmill/flow-spec.ts'
 
 export default {
@@ -51,6 +51,7 @@ export default {
   retire: archiveFlows,
   blockers: flowBlockers,
   details: flowDetails,
+  stated: statedFlow,
   rewritten: ['value', 'unknownKeys'],
   locks: () => true,
   /** Without it, a flow runs as its caller; a lock that nobody gives is Windmill's to make. */

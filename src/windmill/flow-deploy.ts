@@ -1,13 +1,12 @@
 /** Deploys flows, a whole batch at a time, in the order of Windmill's own API: contract, flows-and-apps A2. */
 import { type Context, type Json, type Row, type Sql, targetKey, type Write } from '../model.ts'
 import { deleteDrafts } from './drafts.ts'
-import { sourcesOf } from './flow-normal.ts'
+import { lockedModule, sourcesOf } from './flow-normal.ts'
 import { rebuilt } from './flow-rebuild.ts'
 import { liveVersion } from './flow-rows.ts'
 import { type FlowTexts, identityOf, LOCK } from './flow-spec.ts'
 import { readTagRules, tagFor } from './job-tags.ts'
 import { cancelJobs, pushJobs } from './jobs.ts'
-import { isObject } from './json-values.ts'
 import { placesJson } from './row-writer.ts'
 import { rearmSchedulesOf } from './schedule-arming.ts'
 
@@ -66,20 +65,16 @@ function textsOf({ guard, row }: Write): FlowTexts {
 function withLocks(value: Json, { row, live = {} }: Write): Json {
   const before = sourcesOf(live['value'] ?? null)
   const now = sourcesOf(row['value'] ?? null)
-  const locks = new Map<string, string>()
-  for (const [id, source] of now) {
+  const kept = [...now].flatMap(([id, source]): [string, string][] => {
     const lock = live[`${LOCK}${id}`]
-    if (typeof lock === 'string' && row[`${LOCK}${id}`] === undefined && before.get(id) === source) locks.set(id, lock)
-  }
-  if (locks.size === 0) return value
+    const isFree = row[`${LOCK}${id}`] === undefined && before.get(id) === source
+    return isFree && typeof lock === 'string' ? [[id, lock]] : []
+  })
+  if (kept.length === 0) return value
+  const locks = Object.fromEntries(kept)
   return rebuilt(value, '', {
     keeps: () => true,
-    alters(object, shape) {
-      const { id, value: inner } = object
-      const lock = shape === 'module' && typeof id === 'string' ? locks.get(id) : undefined
-      if (lock === undefined || !isObject(inner) || inner['type'] !== 'rawscript') return object
-      return { ...object, value: { ...inner, lock } }
-    }
+    alters: (object, shape) => (shape === 'module' ? lockedModule(object, locks) : object)
   })
 }
 
@@ -119,7 +114,8 @@ function columnsFor({ capabilities }: Context): readonly Column[] {
     kept('archived', 'archived', flag('archived')),
     kept('tag', 'tag', text('tag')),
     kept('ws_error_handler_muted', 'wsErrorHandlerMuted', flag('wsErrorHandlerMuted')),
-    kept('dedicated_worker', 'dedicatedWorker', flag('dedicatedWorker'), `(${text('dedicatedWorker')})::boolean`),
+    // No workers of its own is NULL, as where nobody ever said anything.
+    kept('dedicated_worker', 'dedicatedWorker', `nullif(${flag('dedicatedWorker')}, false)`),
     kept('timeout', 'timeout', `(${text('timeout')})::int`),
     kept('visible_to_runner_only', 'visibleToRunnerOnly', flag('visibleToRunnerOnly')),
     kept('on_behalf_of_email', 'onBehalfOf', 'j.email'),

@@ -20,7 +20,7 @@ export interface Known {
   readonly object?: ShapeOf
   readonly items?: ShapeOf
   readonly members?: ShapeOf
-  /** A number stands for a static input transform. */
+  /** A static input transform of a number may stand for the number. */
   readonly numeric?: true
   /** The first generation that knows it; default: all. */
   readonly since?: Generation
@@ -92,7 +92,7 @@ const byType: Readonly<Record<string, ShapeOf>> = {
   flow: shape('part', { ...runnable, path: any }),
   forloopflow: shape('part', { ...loop, type: any, iterator: input, skip_failures: on }),
   whileloopflow: shape('part', { ...loop, type: any, skip_failures: off }),
-  branchone: shape('part', { type: any, branches, default: { ...modules, usual: [] } }),
+  branchone: shape('part', { type: any, branches, default: modules }),
   branchall: shape('part', { type: any, branches, parallel: on }),
   identity: shape('part', { type: any, flow: off }),
   aiagent: shape('part', {

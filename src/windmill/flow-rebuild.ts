@@ -4,9 +4,15 @@ import { flowShape, type Known, type Shape, type ShapeOf } from './flow-keys.ts'
 import { placeBelow } from './flow-places.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
+/** A key, and the place of the object that has it. */
+export interface At {
+  readonly place: string
+  readonly key: string
+}
+
 export interface Rules {
   /** Whether a member (already rebuilt) stays; `known` is undefined for a key that no Windmill here knows. */
-  readonly keeps: (member: Json, known: Known | undefined, place: string) => boolean
+  readonly keeps: (member: Json, known: Known | undefined, at: At) => boolean
   /** Changes an object before its members are looked at. */
   readonly alters?: (object: JsonObject, shape: Shape['name'], place: string) => JsonObject
   /** Changes a member before anything below it is looked at. */
@@ -25,7 +31,7 @@ function objectOf(value: Json, shapeOf: ShapeOf, place: string, rules: Rules): J
     const known = Object.hasOwn(keys, key) ? keys[key] : undefined
     const below = placeBelow(place, key)
     const made = known ? memberOf(rules.reads?.(member, known) ?? member, known, below, rules) : member
-    return rules.keeps(made, known, below) ? [[key, made]] : []
+    return rules.keeps(made, known, { place, key }) ? [[key, made]] : []
   })
   return Object.fromEntries(members)
 }

@@ -9,8 +9,8 @@ import {
   type Target,
   targetKey
 } from '../model.ts'
-import { comparableFlow } from './flow-normal.ts'
-import { identityText, LOCK } from './flow-spec.ts'
+import { type Comparable, comparableFlow, flowOf } from './flow-normal.ts'
+import { identityOf, identityText, LOCK } from './flow-spec.ts'
 import { labelsRead } from './labels.ts'
 import { lockMessage } from './lock-message.ts'
 import { placesJson } from './row-writer.ts'
@@ -145,4 +145,19 @@ function lockOf({ logs, job, queued, status, result }: Locked): Details {
     return { lockState: 'failed', lockMessage: message }
   }
   return { lockState: job === null ? 'none' : 'done' }
+}
+
+/** The fields of a manifest that would make this row. */
+export function statedFlow(row: Row): Row {
+  const { value = null, unknownKeys, schemaText: _, onBehalfOf, archived: __, draftOnly: ___, ...rest } = row
+  const [locks, fields] = [true, false].map(isLock =>
+    Object.fromEntries(Object.entries(rest).filter(([field]) => field.startsWith(LOCK) === isLock))
+  )
+  const byId = Object.entries(locks ?? {}).map(([field, lock]) => [field.slice(LOCK.length), lock as string])
+  const unknown = (unknownKeys ?? {}) as Comparable['unknown']
+  return {
+    ...fields,
+    value: flowOf({ value, unknown, locks: Object.fromEntries(byId) as Comparable['locks'] }),
+    ...(typeof onBehalfOf === 'string' && { onBehalfOf: identityOf(onBehalfOf).principal })
+  }
 }

@@ -3,8 +3,8 @@ import { SyncError } from '../errors.ts'
 import type { Json } from '../model.ts'
 import type { Generation, Known, Shape } from './flow-keys.ts'
 import { bunName } from './flow-normal.ts'
-import { enumerated } from './flow-places.ts'
-import { rebuilt } from './flow-rebuild.ts'
+import { enumerated, placeBelow } from './flow-places.ts'
+import { type At, rebuilt } from './flow-rebuild.ts'
 import type { JsonObject } from './json-values.ts'
 
 /** Fields of the spec that Windmill keeps inside the value (contract: flows-and-apps A2). */
@@ -57,7 +57,8 @@ export function storedFlow(flow: JsonObject, root: string, generation: Generatio
   const blank: string[] = []
   const unknown: string[] = []
   const tooNew: string[] = []
-  const keeps = (member: Json, known: Known | undefined, place: string): boolean => {
+  const keeps = (member: Json, known: Known | undefined, at: At): boolean => {
+    const place = placeBelow(at.place, at.key)
     if (!known) unknown.push(place)
     else if (member === null) return false
     if (known?.since && order.indexOf(known.since) > order.indexOf(generation)) tooNew.push(place)

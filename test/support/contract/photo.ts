@@ -5,7 +5,7 @@ import type postgres from 'postgres'
 export type Photo = ReadonlyMap<string, readonly string[]>
 
 /** What only ever grows and is no part of an object. */
-const journal = /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$))/
+const journal = /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$|flow_version$|deployment_metadata))/
 /** The identity of the program itself comes with the first write to a workspace, and stays. */
 const identity = /^\{.*"(username|usr)": "iac_controller"/
 /** When something happened is no content, and a key that was drawn by lot neither. */
@@ -13,7 +13,9 @@ const noContent = (table: string): string => (table === 'public.workspace_key' ?
 /** What has versions is what its last one says; which number that has, and how many there were, is no content. */
 const content: Readonly<Record<string, string>> = {
   'public.app': `(to_jsonb(x) - '{id,versions}'::text[] || jsonb_build_object('live', (
-    select v.value::jsonb from app_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`
+    select v.value::jsonb from app_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`,
+  'public.flow': `(to_jsonb(x) - '{versions,dependency_job,edited_at}'::text[] || jsonb_build_object('live', (
+    select jsonb_build_array(v.value, v.schema) from flow_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`
 }
 
 export const isWindmills = (table: string): boolean => !table.startsWith('windmill_iac.')

@@ -202,6 +202,7 @@ export const steps: Readonly<Record<string, Step>> = {
     const { crs, run, sql, subject } = bench
     if (subject.kind.retire && !subject.kind.retained) {
       expect(await run([], ...all), { delete: crs.length }, { state: 'Released', reason: 'Archived' })
+      expect(await run(crs), { adopt: crs.length }, { state: 'Synced' })
     } else {
       const release = (): Promise<Report> => run([], ...all)
       expect(
