@@ -1,8 +1,10 @@
 /** Flows at the three schemas: every row of a deploy, what a worker and people do afterwards, archives and deletes. */
 import kindFile from '../src/kinds/flow.ts'
 import { type AnyKind, type Kind, type Removal, targetKey, type Write } from '../src/model.ts'
-import { asWorkerStores } from './support/flow-worker.ts'
+import { settleSchedules } from '../src/windmill/schedule-arming.ts'
+import { asWorkerStores, workOn } from './support/flow-worker.ts'
 import { applyOne, type Done, type Given, listedOf } from './support/kind.ts'
+import { jobsOf, putSchedule, putUser } from './support/scheduled.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, type Release, releases, type World } from './support/windmill.ts'
 
@@ -85,23 +87,7 @@ const detailsAt = async ({ database, context }: World, path = 'f/a/x') =>
     (await view.details?.(sql, [{ workspace: 'w', path, fields: [] }], context))?.get(targetKey('w', path))
   )
 
-/** A worker that takes the dependency job of a flow: as flows-and-apps A4 says. */
-async function work(world: World, path = 'f/a/x'): Promise<void> {
-  const { sql, variant } = world
-  const version = (await versionsAt(world, path)).at(-1)
-  const flow = await flowAt(world, path)
-  const stored = JSON.stringify(asWorkerStores(version?.value ?? {}))
-  await sql`update flow set value = ${stored}::text::jsonb where workspace_id = 'w' and path = ${path}`
-  await sql`update flow_version set value = ${stored}::text::jsonb where id = ${version?.id ?? '0'}`
-  await sql`insert into flow_version_lite (id, value) values (${version?.id ?? '0'}, '{"modules": []}')`
-  if (variant !== '1.463.2')
-    await sql`update flow set lock_error_logs = null where workspace_id = 'w' and path = ${path}`
-  const job = String(flow['dependency_job'])
-  await sql`delete from v2_job_queue where id = ${job}`
-  await sql`
-    insert into v2_job_completed (id, workspace_id, duration_ms, result, started_at, completed_at, status)
-    values (${job}, 'w', 5, '{"status": "Successful lock file generation"}', now(), now(), 'success')`
-}
+const work = ({ sql }: World, path = 'f/a/x'): Promise<void> => workOn(sql, { workspace: 'w', path })
 
 const removal = (path = 'f/a/x'): Removal => {
   const { namespace, name, uid } = listedOf(kind)
@@ -344,6 +330,34 @@ for (const release of releases) {
   )
 
   test(
+    `${release}: schedules follow a new version, and are switched off with an archived flow`,
+    inFlows(release, async world => {
+      const { sql, database, context } = world
+      await putUser(sql, 'alice')
+      await apply(world, spec)
+      await putSchedule(world, 'f/a/nightly', { script_path: 'f/a/x', is_flow: true })
+      await database.write(tx =>
+        settleSchedules(tx, [{ workspace: 'w', path: 'f/a/nightly', keepTime: false }], context)
+      )
+      await apply(world, { ...spec, summary: 'Y' })
+      const [, second] = await versionsAt(world)
+      assert.equal(
+        (await jobsOf(sql, 'f/a/nightly')).map(one => [one.kind, one.runnable]),
+        [['flow', second?.id]]
+      )
+      await apply(world, { ...spec, summary: 'Z' })
+      const [, , third] = await versionsAt(world)
+      assert.equal(
+        (await jobsOf(sql, 'f/a/nightly')).map(one => one.runnable),
+        [third?.id]
+      )
+      await database.write(tx => view.retire?.(tx, [removal()], context) ?? Promise.resolve())
+      assert.is((await jobsOf(sql, 'f/a/nightly')).length, 0)
+      assert.equal([...(await sql`select enabled from schedule`)], [{ enabled: false }])
+    })
+  )
+
+  test(
     `${release}: all fields land in their columns or inside the value`,
     inFlows(release, async world => {
       const { sql } = world
@@ -517,10 +531,10 @@ for (const release of releases) {
       for (const name of ['sub', 'x', 'y', 'z', 'free']) {
         await apply(world, { path: `f/a/${name}`, summary: '', value: name === 'x' ? value : { modules: [] } })
       }
-      await addSchedule(world, 'f/a/nightly', { runs: 'f/a/y' })
-      await addSchedule(world, 'f/a/off', { runs: 'f/a/free', enabled: false })
-      await addSchedule(world, 'f/a/script', { runs: 'f/a/free', isFlow: false })
-      await addSchedule(world, 'f/a/nightly', { runs: 'f/a/free', workspace: 'other' })
+      await putSchedule(world, 'f/a/nightly', { script_path: 'f/a/y', is_flow: true })
+      await putSchedule(world, 'f/a/off', { script_path: 'f/a/free', is_flow: true, enabled: false })
+      await putSchedule(world, 'f/a/script', { script_path: 'f/a/free', is_flow: false })
+      await putSchedule(world, 'f/a/nightly', { script_path: 'f/a/free', is_flow: true, workspace_id: 'other' })
       await sql`
         with made as (insert into app (workspace_id, path, policy, versions) values ('w', 'f/a/app', '{}', '{}') returning id),
              version as (
@@ -651,8 +665,8 @@ for (const release of releases) {
     `${release}: faults of one flow name what is wrong`,
     inFlows(release, async world => {
       const { sql } = world
-      await addSchedule(world, 'f/a/taken', { runs: 'f/a/other' })
-      await addSchedule(world, 'f/a/same', { runs: 'f/a/same' })
+      await putSchedule(world, 'f/a/taken', { script_path: 'f/a/other', is_flow: true })
+      await putSchedule(world, 'f/a/same', { script_path: 'f/a/same', is_flow: true })
       assert.match(
         await failure(world, { path: 'f/a/taken' }),
         /^TakenBySomebodyElse: path: a schedule at this path runs f\/a\/other/
@@ -747,30 +761,6 @@ for (const release of releases) {
       }
     })
   )
-}
-
-interface Scheduled {
-  readonly runs: string
-  readonly enabled?: boolean
-  readonly isFlow?: boolean
-  readonly workspace?: string
-}
-
-async function addSchedule({ sql, context }: World, path: string, given: Scheduled): Promise<void> {
-  const { runs, enabled = true, isFlow = true, workspace = 'w' } = given
-  const row = {
-    workspace_id: workspace,
-    path,
-    edited_by: 'ann',
-    email: 'ann@example.com',
-    schedule: '0 0 0 * * *',
-    timezone: 'UTC',
-    enabled,
-    script_path: runs,
-    is_flow: isFlow,
-    ...(context.capabilities.has('schedule', 'permissioned_as') && { permissioned_as: 'u/ann' })
-  }
-  await sql`insert into schedule ${sql(row)}`
 }
 
 /** The modules of a value, as far as the tests look at them. */

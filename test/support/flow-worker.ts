@@ -1,4 +1,6 @@
 /** What a worker does to a flow's value after its dependency job: contract, flows-and-apps A4 and C1. */
+import type postgres from 'postgres'
+
 type Value = Record<string, unknown>
 
 const words = (text: string): readonly string[] => text.split(' ')
@@ -88,4 +90,27 @@ export function asWorkerStores(flow: Value, lock = 'made by the worker'): Value 
     modules: list(flow['modules'], true),
     ...Object.fromEntries(outer.map(key => [key, moduleOf(flow[key] as Value, false)]))
   }
+}
+
+/** Takes the dependency job of a flow and does with its rows what a worker does. */
+export async function workOn(
+  sql: postgres.Sql,
+  { workspace, path }: { readonly workspace: string; readonly path: string }
+): Promise<void> {
+  const [flow] = await sql`
+    select v.id::text as version, v.value, f.dependency_job::text as job, to_jsonb(f) ? 'lock_error_logs' as logs
+      from flow f join flow_version v on v.id = f.versions[array_upper(f.versions, 1)]
+     where f.workspace_id = ${workspace} and f.path = ${path}`
+  if (!flow) throw new Error(`there is no flow ${path}`)
+  const { version, job } = flow as unknown as { version: string; job: string }
+  const stored = JSON.stringify(asWorkerStores(flow['value'] as Value))
+  await sql`update flow set value = ${stored}::text::jsonb where workspace_id = ${workspace} and path = ${path}`
+  await sql`update flow_version set value = ${stored}::text::jsonb where id = ${version}`
+  await sql`insert into flow_version_lite (id, value) values (${version}, '{"modules": []}')`
+  if (flow['logs'])
+    await sql`update flow set lock_error_logs = null where workspace_id = ${workspace} and path = ${path}`
+  await sql`delete from v2_job_queue where id = ${job}`
+  await sql`
+    insert into v2_job_completed (id, workspace_id, duration_ms, result, started_at, completed_at, status)
+    values (${job}, ${workspace}, 5, '{"status": "Successful lock file generation"}', now(), now(), 'success')`
 }
