@@ -47,7 +47,9 @@ const pick = (from: Texts, names: readonly string[]): Texts =>
 /** The hash is only ever looked up, never recomputed: any that is the same for the same content will do. */
 function settingOf(table: Setting['table'], columns: Texts): Setting | undefined {
   if (Object.values(columns).every(value => value === null)) return undefined
-  const names = Object.keys(columns).sort()
+  const names = Object.keys(columns)
+    .filter(name => columns[name] !== null)
+    .sort()
   const text = JSON.stringify(['windmill-iac', table, ...names.map(name => [name, columns[name]])])
   const hash = createHash('sha256').update(text).digest().readBigInt64BE(0).toString()
   return { table, row: { hash, ...columns } }
@@ -60,7 +62,10 @@ export async function saveSettings(sql: Sql, settings: readonly Setting[], { cap
     const rows = new Map(settings.filter(one => one.table === table).map(({ row }) => [row['hash'], row]))
     if (rows.size === 0) continue
     const names = [...new Set([...rows.values()].flatMap(row => Object.keys(row)))]
-    await sql`
-      insert into ${sql(table)} ${sql([...rows.values()] as never, names)} on conflict (hash) do nothing`
+    const isList = (name: string): boolean => capabilities.type(table, name) === '_text'
+    const values = [...rows.values()].map(row =>
+      Object.fromEntries(names.map(name => [name, isList(name) ? sql`${row[name] ?? null}::text::text[]` : row[name]]))
+    )
+    await sql`insert into ${sql(table)} ${sql(values as never, names)} on conflict (hash) do nothing`
   }
 }

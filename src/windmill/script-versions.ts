@@ -160,14 +160,7 @@ const MOST_PARAMETERS = 60_000
 
 /** Many rows in one statement: for rows as wide as these faster than one text of JSON. */
 export async function insertVersions(sql: Sql, versions: readonly NewVersion[], context: Context): Promise<void> {
-  const rows = versions.map(({ workspace, path, hash, lineage, columns }) => ({
-    workspace_id: workspace,
-    path,
-    hash,
-    parent_hashes: lineage.parent?.hashes ?? null,
-    created_at: lineage.createdAt,
-    ...columns
-  }))
+  const rows = versions.map(version => rowOf(sql, version, context))
   const [first] = rows
   if (!first) return
   const names = Object.keys(first)
@@ -176,6 +169,24 @@ export async function insertVersions(sql: Sql, versions: readonly NewVersion[], 
     await sql`insert into script ${sql(rows.slice(from, from + size) as never, names as never)}`
   }
   await announce(sql, versions, context)
+}
+
+/** The driver makes a Date of a time, which has no microseconds, and expects booleans and lists where columns are such. */
+function rowOf(sql: Sql, version: NewVersion, { capabilities }: Context): Record<string, unknown> {
+  const { workspace, path, hash, lineage, columns } = version
+  const row: Record<string, unknown> = {
+    workspace_id: workspace,
+    path,
+    hash,
+    parent_hashes: lineage.parent?.hashes ?? null,
+    created_at: sql`${lineage.createdAt}::text::timestamptz`
+  }
+  for (const [column, text] of Object.entries(columns)) {
+    const type = capabilities.type('script', column)
+    if (text === null || (type !== 'bool' && type !== '_text')) row[column] = text
+    else row[column] = type === 'bool' ? text === 'true' : sql`${text}::text::text[]`
+  }
+  return row
 }
 
 /** For some releases only an update tells other processes of a version that has its lock from the start (§6). */
