@@ -3,7 +3,7 @@ import { digestOf } from '../fingerprint.ts'
 import { type Compiled, type Context, type Input, type Kind, type Row, type Sql, targetKey } from '../model.ts'
 import { enterpriseNote, isEnterprise } from '../windmill/edition.ts'
 import { findRunAs, type RunAsFound, runAs } from '../windmill/run-as.ts'
-import { deployScripts } from '../windmill/script-deploy.ts'
+import { deployScripts, queuesLockJob } from '../windmill/script-deploy.ts'
 import { importsOf } from '../windmill/script-imports.ts'
 import { failedScripts, observeScripts, scriptDetails, scriptTokens } from '../windmill/script-read.ts'
 import { scriptBlockers } from '../windmill/script-referrers.ts'
@@ -43,7 +43,7 @@ function compile(input: Input<ScriptSpec>, { enterprise, people, failed }: Facts
   const row: Row = {
     ...compiled.row,
     ...(spec.onBehalfOf !== undefined && {
-      onBehalfOf: principalOf(runAs(people, workspace, spec.onBehalfOf, 'onBehalfOf').username)
+      onBehalfOf: principalOf(runAs(people, input, spec.onBehalfOf, 'onBehalfOf').username)
     })
   }
   const notes = [...(compiled.notes ?? [])]
@@ -111,6 +111,7 @@ export default {
   tokens: scriptTokens,
   observe: observeScripts,
   details: scriptDetails,
+  locks: queuesLockJob,
   together: input => {
     const content = contentOf(input)
     const { language } = input.spec

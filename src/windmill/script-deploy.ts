@@ -1,4 +1,5 @@
 /** Deploys a batch of scripts in one transaction, in the order of the contract: scripts §4.3, §7. */
+import { isObjectError } from '../errors.ts'
 import { canonical } from '../fingerprint.ts'
 import { type Context, type Row, type Sql, targetKey, type Write } from '../model.ts'
 import { type AuditRecord, writeAudit } from './audit.ts'
@@ -60,40 +61,71 @@ const places = (all: readonly Place[]): readonly Place[] => all.map(({ workspace
 
 async function makeVersions(sql: Sql, writes: readonly Write[], context: Context): Promise<readonly NewVersion[]> {
   if (writes.length === 0) return []
-  const people = await findPeople(sql, writes, context)
   const heads = await archiveLive(sql, writes)
   const lineages = await readLineages(sql, writes, heads, context)
-  const made = writes.map((write, at) =>
-    newVersion(write, lineages.get(targetKey(write.workspace, write.path)) as Lineage, people[at], context)
+  const paired = writes.map(write => ({
+    write,
+    lineage: lineages.get(targetKey(write.workspace, write.path)) as Lineage
+  }))
+  const people = await findPeople(sql, paired, context)
+  return withHashes(
+    sql,
+    paired.map(({ write, lineage }, at) => newVersion(write, lineage, people[at], context))
   )
-  return withHashes(sql, made)
 }
 
-/** The identity pair of each that states one, looked up again: it must hold at the moment of the deploy (§1.3). */
+interface Paired {
+  readonly write: Write
+  readonly lineage: Lineage
+}
+
+/**
+ * Whom each version acts for, looked up at the moment of the deploy (§1.3): whom the CR names, else the one whom the
+ * version before acted for, provided that this namespace could have named that user. Otherwise nobody: code of a CR
+ * must not take over the rights of somebody whom its author may not act as.
+ */
 async function findPeople(
   sql: Sql,
-  writes: readonly Write[],
+  paired: readonly Paired[],
   context: Context
 ): Promise<readonly (RunAs | undefined)[]> {
-  const wanted = writes.flatMap(({ workspace, row }) => {
-    const who = row['onBehalfOf']
-    return typeof who === 'string' ? [{ workspace, who }] : []
+  const wanted = paired.flatMap(({ write, lineage }) => {
+    const who = personOf(write.row, lineage)
+    return who === undefined ? [] : [{ workspace: write.workspace, who }]
   })
   const found = await findRunAs(sql, wanted, context)
-  return writes.map(({ workspace, row }) => {
-    const who = row['onBehalfOf']
-    return typeof who === 'string' ? runAs(found, workspace, who, 'onBehalfOf') : undefined
+  return paired.map(({ write, lineage }) => {
+    const who = personOf(write.row, lineage)
+    if (who === undefined) return undefined
+    try {
+      return runAs(found, write, who, 'onBehalfOf')
+    } catch (error) {
+      if (typeof write.row['onBehalfOf'] === 'string' || !isObjectError(error)) throw error
+      return undefined
+    }
   })
+}
+
+function personOf({ onBehalfOf }: Row, { before }: Lineage): string | undefined {
+  if (onBehalfOf !== undefined) return typeof onBehalfOf === 'string' ? onBehalfOf : undefined
+  const { on_behalf_of_email: email, on_behalf_of: principal, created_by: author } = before?.columns ?? {}
+  return email == null ? undefined : (principal ?? author ?? undefined)
 }
 
 /** Everything else is as wanted, and the language is one that a worker locks. */
-function lacksJobOnly({ op, row, live }: Write, { capabilities }: Context): boolean {
+function lacksJobOnly({ op, row, live }: Pick<Write, 'op' | 'row' | 'live'>, { capabilities }: Context): boolean {
   if (op !== 'update' || live?.['health'] !== NO_LOCK_JOB || !isLocked(String(live['language']), capabilities))
     return false
   return Object.keys(row).every(field => field === 'health' || isSame(field, row, live))
 }
 
 const isSame = (field: string, a: Row, b: Row): boolean => canonical(a[field] ?? null) === canonical(b[field] ?? null)
+
+/** Whether a deploy leaves the lock to a worker. */
+export function queuesLockJob(write: Pick<Write, 'op' | 'row' | 'live'>, { capabilities }: Context): boolean {
+  const { language, lock } = write.row
+  return isLocked(String(language), capabilities) && (typeof lock !== 'string' || lock === '')
+}
 
 /** Newer Windmill runs the job for dedicated workers too, which it makes start again (§3.1). */
 function needsJob(version: Pick<NewVersion, 'lock' | 'columns'>, { capabilities }: Context): boolean {
@@ -121,7 +153,8 @@ function auditOf(version: NewVersion, context: Context): readonly AuditRecord[] 
   const common = { workspace, action, resource: path, source: write.listed } as const
   const parameters = { ...(action === 'create' && { workspace }), hash: hexOfHash(hash) }
   const deploy: AuditRecord = { ...common, operation: `scripts.${action}`, parameters }
-  if (!onBehalfOf || !context.capabilities.has('script', 'on_behalf_of')) return [deploy]
+  const isStated = typeof write.row['onBehalfOf'] === 'string'
+  if (!onBehalfOf || !isStated || !context.capabilities.has('script', 'on_behalf_of')) return [deploy]
   const told = { on_behalf_of: principalOf(onBehalfOf.username), action }
   return [deploy, { ...common, operation: 'scripts.on_behalf_of', parameters: told }]
 }

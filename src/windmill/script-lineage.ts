@@ -150,7 +150,7 @@ function lineageOf(row: ParentRow, wasLive: boolean): Lineage {
 
 /** A deleted version has nothing left to lend but its permissions, and a retired one lends nobody's identity. */
 function beforeOf({ deleted, language, columns, extras }: ParentRow, wasLive: boolean): Before {
-  const { created_by, on_behalf_of_email, on_behalf_of, ...rest } = columns
+  const { created_by: _author, on_behalf_of_email: _email, on_behalf_of: _principal, ...rest } = columns
   if (deleted) return { language: '', columns: { extra_perms: columns['extra_perms'] ?? null }, extras: {} }
   return { language: language ?? '', columns: wasLive ? columns : rest, extras: extras ?? {} }
 }

@@ -23,7 +23,7 @@ export interface NewVersion {
   readonly lock: string | null
   readonly columns: Texts
   readonly settings: readonly Setting[]
-  /** Who it runs as, if the CR says so. */
+  /** Whom it runs as, if not its caller. */
   readonly onBehalfOf?: RunAs | undefined
 }
 
@@ -53,7 +53,7 @@ export function newVersion(
     schema: schemaText(write, before),
     schema_validation: String(schemaValidation(language, content)),
     ...functionsOf({ row, language, content, kind: plain['kind'] ?? 'script', before }),
-    ...identityOf(row, onBehalfOf, before, context),
+    ...identityOf(onBehalfOf, context),
     archived: 'false',
     deleted: 'false',
     runnable_settings_handle: settings?.handle ?? null
@@ -119,21 +119,14 @@ const truth = (stated: Json | undefined, byCode: boolean | undefined, before: bo
   typeof stated === 'boolean' ? stated : (byCode ?? before)
 
 /**
- * With an e-mail, runs act as `created_by`, who must be that person; so the two are written as a pair or not at all,
- * and kept as a pair (§1.3, trap 14).
+ * With an e-mail, runs act as `created_by`, who must be that person: the two are written as a pair (§1.3, trap 14).
+ * Newer Windmill has a column for whom it acts as, and the e-mail beside it.
  */
-function identityOf(row: Row, onBehalfOf: RunAs | undefined, before: Before | undefined, { user }: Context): Texts {
-  if (onBehalfOf) {
-    const { username, email } = onBehalfOf
-    return { created_by: username, on_behalf_of_email: email, on_behalf_of: principalOf(username) }
-  }
-  const email = before?.columns['on_behalf_of_email'] ?? null
-  const author = before?.columns['created_by'] ?? null
-  if (row['onBehalfOf'] === null || email === null || author === null) {
-    return { created_by: user, on_behalf_of_email: null, on_behalf_of: null }
-  }
-  return { created_by: author, on_behalf_of_email: email, on_behalf_of: before?.columns['on_behalf_of'] ?? null }
-}
+const identityOf = (onBehalfOf: RunAs | undefined, { user }: Context): Texts => ({
+  created_by: onBehalfOf?.username ?? user,
+  on_behalf_of_email: onBehalfOf?.email ?? null,
+  on_behalf_of: onBehalfOf ? principalOf(onBehalfOf.username) : null
+})
 
 /** Gives every version a hash that nobody has; one look for all of them unless hashes are taken. */
 export async function withHashes(
