@@ -90,7 +90,7 @@ interface Manifest {
 }
 interface PodSpec {
   readonly containers: readonly {
-    readonly env: readonly { readonly name: string }[]
+    readonly env: readonly { readonly name: string; readonly value?: string }[]
     readonly image: string
     readonly args: readonly string[]
   }[]
@@ -119,18 +119,21 @@ test('the cluster role has the verbs for every CRD, and no Secret', () => {
   assert.equal(bound, ['windmill-iac'])
 })
 
-test('the CronJob and the hook run the released image with settings that exist', () => {
+test('the CronJob, the hook and the indexed Job run the released image with settings that exist', () => {
   const hook = parse(read('examples/helm-hook.yaml')) as {
     extraDeploy: readonly { spec: { template: { spec: PodSpec } } }[]
   }
+  const indexed = parse(read('examples/indexed-job.yaml')) as {
+    spec: { completions: number; completionMode: string; template: { spec: PodSpec } }
+  }
   const cron = objects.find(one => one.kind === 'CronJob')?.spec?.jobTemplate.spec.template.spec
   const { version } = JSON.parse(read('package.json')) as { version: string }
-  for (const pod of [cron, hook.extraDeploy[0]?.spec.template.spec]) {
+  for (const pod of [cron, hook.extraDeploy[0]?.spec.template.spec, indexed.spec.template.spec]) {
     const [container] = pod?.containers ?? []
     assert.ok(container?.image.endsWith(`:${version}`), container?.image)
     for (const { name } of container?.env ?? []) {
       const known =
-        ['DATABASE_URL', 'POD_NAMESPACE', 'SECRET_SALT'].includes(name) ||
+        ['DATABASE_URL', 'POD_NAMESPACE', 'SECRET_SALT', 'SHARD_INDEX'].includes(name) ||
         settings.some(one => 'variable' in one && one.variable === name)
       assert.ok(known, name)
     }
@@ -142,6 +145,17 @@ test('the CronJob and the hook run the released image with settings that exist',
         )
     }
   }
+})
+
+test('the indexed Job gives each of its pods a shard of its own', () => {
+  const { spec } = parse(read('examples/indexed-job.yaml')) as {
+    spec: { completions: number; completionMode: string; template: { spec: PodSpec } }
+  }
+  const env = spec.template.spec.containers[0]?.env ?? []
+  const names = env.map(one => one.name)
+  assert.is(spec.completionMode, 'Indexed')
+  assert.ok(names.indexOf('SHARD_INDEX') < names.indexOf('IAC_SHARD'), 'filled in only from what stands before')
+  assert.is(env.find(one => one.name === 'IAC_SHARD')?.value, `$(SHARD_INDEX)/${spec.completions}`)
 })
 
 test('exit codes that are not worth a retry fail the Job at once', () => {
