@@ -7,7 +7,7 @@ const ENCRYPTED = 'windmill.dev/encrypted'
 
 /** YAML that kubectl reads back; secrets stay encrypted and apart, so that applying it cannot store ciphertext as a value. */
 export function manifestText(
-  kind: Pick<Kind, 'kind' | 'pathField' | 'inWorkspace' | 'secrets'>,
+  kind: Pick<Kind, 'kind' | 'pathField' | 'inWorkspace' | 'secrets' | 'hidden'>,
   entry: Pick<Entry, 'namespace' | 'name' | 'workspace' | 'path'>,
   row: Row
 ): string {
@@ -17,6 +17,7 @@ export function manifestText(
     [kind.pathField ?? 'path']: entry.path
   }
   for (const field of Object.keys(row).sort()) {
+    if (kind.hidden?.includes(field)) continue
     const value = row[field]
     if (value !== null && value !== undefined && !secret.has(field)) place(spec, field.split('.'), value)
   }

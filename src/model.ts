@@ -233,6 +233,8 @@ export interface Kind<Spec = unknown, Facts = unknown> {
     change: Write | (Removal & { readonly op: 'delete' | 'retire' }),
     context: Context
   ) => readonly AuditEntry[]
+  /** Fields of rows that no CRD has, such as the health of a version: compared and shown, but no part of a manifest. */
+  readonly hidden?: readonly string[]
   /** Fields of this row that must be masked wherever they are shown. */
   readonly secrets?: (row: Row) => readonly string[]
   /** Whether a field that was stated at the last apply and is not any more is cleared (becomes null) rather than left. */

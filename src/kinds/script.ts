@@ -124,6 +124,7 @@ export default {
   retire: retireScripts,
   remove: removeScripts,
   blockers: scriptBlockers,
+  hidden: ['health', 'schemaOrder'],
   // Written with the rows: their parameters are known there alone.
   audit: () => [],
   // A lock of a person does not fit other code, and nobody goes on acting for somebody whom no manifest names.
