@@ -158,6 +158,7 @@ export function photographOfOthers(bench: Bench): Promise<Photo> {
     const { crs, runWith, sql } = bench
     const before = await photograph(sql)
     await runWith(otherSecrets, crs.map(other))
+    await sql.unsafe(hintsOf(bench.subject.kind.kind).byOthers ?? '')
     const photo = await photograph(sql)
     await putBack(sql, before)
     return photo

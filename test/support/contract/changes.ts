@@ -95,8 +95,11 @@ function otherText(schema: Schema, value: string): string {
   return other
 }
 
-/** Secrets with other texts; what is JSON stays JSON. */
-function secretsWith(other: (text: string) => string): readonly Secret[] {
+/** Secrets with other texts, and if `mapped` is given ConfigMaps too; what is JSON stays JSON. */
+function secretsWith(
+  other: (text: string) => string,
+  mapped?: (key: string, text: string) => string
+): readonly Secret[] {
   const inside = (text: string): string => {
     if (!text.startsWith('{')) return other(text)
     const members = Object.entries(JSON.parse(text) as Fields)
@@ -105,6 +108,10 @@ function secretsWith(other: (text: string) => string): readonly Secret[] {
     )
   }
   return furniture.map(one => {
+    if (one.kind === 'ConfigMap' && mapped) {
+      const data = Object.entries(one.data ?? {}).map(([key, text]) => [key, mapped(key, text)])
+      return { ...one, data: Object.fromEntries(data) as Record<string, string> }
+    }
     if (one.kind !== 'Secret') return one
     const texts = Object.entries(one.stringData ?? {}).map(([key, text]) => [key, inside(text)])
     return { ...one, stringData: Object.fromEntries(texts) as Record<string, string> }
@@ -139,7 +146,7 @@ const oddJson = {
 }
 const large = 1_000_000
 
-export const otherSecrets = secretsWith(text => `${text}-2`)
+export const otherSecrets = secretsWith(text => `${text}-2`, otherFile)
 export const oddSecrets = secretsWith(() => `${odd}\r\n\t`)
 
 /** Free texts and free JSON with what is hard to quote, up to the greatest length; one has a megabyte if `isLarge`. */
@@ -162,6 +169,12 @@ export function oddOf({ kind, spec }: Pick<Cr, 'kind' | 'spec'>, isLarge: boolea
     return [name, inner && !isFixed(name, hints) ? walk(inner, value, name, leaf) : value]
   })
   return valid(kind, Object.fromEntries(made) as Fields)
+}
+
+/** A file with one thing more in it: a member, or a line that is a comment in most languages. */
+function otherFile(key: string, text: string): string {
+  if (key.endsWith('.json')) return JSON.stringify({ ...(JSON.parse(text) as Fields), added_by_the_test: true })
+  return key.endsWith('.yaml') ? `${text}\nadded_by_the_test: true\n` : `${text}\n# 2\n`
 }
 
 /** Odd text of at most so many UTF-16 units, no character cut. */

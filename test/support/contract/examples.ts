@@ -19,10 +19,11 @@ export interface Cr {
   readonly spec: Fields
 }
 
-/** A Secret: the only other thing here whose content matters. */
+/** A Secret or ConfigMap: the only other things here whose content matters. */
 export interface Secret {
   readonly kind: string
   readonly stringData?: Readonly<Record<string, string>>
+  readonly data?: Readonly<Record<string, string>>
 }
 
 export interface Subject {

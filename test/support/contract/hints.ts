@@ -18,6 +18,10 @@ export interface Hints {
   readonly unsaid?: readonly string[]
   /** Columns that a CR with nothing but what it must state leaves alone, and what somebody else put there. */
   readonly marks?: Readonly<Record<string, Readonly<Record<string, string>>>>
+  /** SQL that takes out of the way what forbids a deletion, and SQL that puts it back. */
+  readonly unblock?: readonly [before: string, after: string]
+  /** SQL that gives the live versions to somebody else, where the author tells what Windmill itself rewrote. */
+  readonly byOthers?: string
   /** What a copy of a row must hold instead, lest it depends on the row. */
   readonly neighbour?: Readonly<Record<string, string>>
 }
@@ -89,6 +93,32 @@ const hints: Readonly<Record<string, Hints>> = {
     marks: {
       resource: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
     }
+  },
+  WindmillScript: {
+    arrange: `
+      insert into usr (workspace_id, username, email, is_admin) values ('demo', 'zoe', 'zoe@example.com', false)`,
+    changed: {
+      language: 'python3',
+      onBehalfOf: 'u/zoe',
+      schema: (value: object | string) =>
+        typeof value === 'string' ? value.replace('{', '{"title": "other", ') : { ...value, title: 'other' }
+    },
+    // The newest release has it in an index, which takes no longer texts.
+    longest: { summary: 500 },
+    shownAs: { contentFrom: 'content' },
+    marks: {
+      script: {
+        description: `'marked'`,
+        tag: `'marked'`,
+        extra_perms: `'{"u/mark": true}'`,
+        labels: `'{marked}'`,
+        timeout: '7',
+        cache_ttl: '7',
+        delete_after_use: 'true',
+        is_template: 'true'
+      }
+    },
+    neighbour: { hash: 'hash + 1' }
   }
 }
 
