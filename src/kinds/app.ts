@@ -94,8 +94,7 @@ function compile(input: Input<Spec>, { read, principals, routes }: Facts, contex
 export default {
   kind: 'WindmillApp',
   plural: 'windmillapps',
-  // Once these are there as kinds: WindmillFlow.
-  after: ['WindmillResource'],
+  after: ['WindmillFlow'],
   rules: 1,
   uses: {
     app: ['id', 'workspace_id', 'path', 'summary', 'policy', 'versions', 'extra_perms', 'custom_path'],

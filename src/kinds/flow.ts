@@ -8,7 +8,7 @@ import { compileFlow, type FlowFacts, type FlowSpec, flowFacts, flowRefs, LOCK }
 export default {
   kind: 'WindmillFlow',
   plural: 'windmillflows',
-  after: ['WindmillFolder', 'WindmillVariable', 'WindmillResource'],
+  after: ['WindmillScript'],
   rules: 1,
   uses: {
     flow: [

@@ -139,6 +139,32 @@ const hints: Readonly<Record<string, Hints>> = {
       }
     },
     byOthers: `update flow_version set created_by = 'somebody'`
+  },
+  WindmillScript: {
+    arrange: `
+      insert into usr (workspace_id, username, email, is_admin) values ('demo', 'zoe', 'zoe@example.com', false)`,
+    changed: {
+      language: 'python3',
+      onBehalfOf: 'u/zoe',
+      schema: (value: object | string) =>
+        typeof value === 'string' ? value.replace('{', '{"title": "other", ') : { ...value, title: 'other' }
+    },
+    // The newest release has it in an index, which takes no longer texts.
+    longest: { summary: 500 },
+    shownAs: { contentFrom: 'content' },
+    marks: {
+      script: {
+        description: `'marked'`,
+        tag: `'marked'`,
+        extra_perms: `'{"u/mark": true}'`,
+        labels: `'{marked}'`,
+        timeout: '7',
+        cache_ttl: '7',
+        delete_after_use: 'true',
+        is_template: 'true'
+      }
+    },
+    neighbour: { hash: 'hash + 1' }
   }
 }
 

@@ -4,14 +4,18 @@ import type postgres from 'postgres'
 /** Rows of every table that has any, byte for byte, sorted. */
 export type Photo = ReadonlyMap<string, readonly string[]>
 
-/** What only ever grows and is no part of an object. */
-const journal = /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$|flow_version$|deployment_metadata))/
+/** What only ever grows and is no part of an object: also jobs, old versions and what versions share. */
+const journal =
+  /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|(app|flow)_version$|deployment_metadata$|(runnable|concurrency|debouncing)_settings$))/
 /** The identity of the program itself comes with the first write to a workspace, and stays. */
 const identity = /^\{.*"(username|usr)": "iac_controller"/
 /** When something happened is no content, and a key that was drawn by lot neither. */
 const noContent = (table: string): string => (table === 'public.workspace_key' ? 'key' : 'edited_at,created_at')
 /** What has versions is what its last one says; which number that has, and how many there were, is no content. */
 const content: Readonly<Record<string, string>> = {
+  // Marks that are unset and those that are false mean the same.
+  'public.script': `case when not archived then (select jsonb_object_agg(e.key, e.value) from jsonb_each(
+    to_jsonb(x) - '{hash,parent_hashes,created_at}'::text[]) e where e.value not in ('null', 'false'))::text end`,
   'public.app': `(to_jsonb(x) - '{id,versions}'::text[] || jsonb_build_object('live', (
     select v.value::jsonb from app_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`,
   'public.flow': `(to_jsonb(x) - '{versions,dependency_job,edited_at}'::text[] || jsonb_build_object('live', (
@@ -50,7 +54,7 @@ export async function contentOf(sql: postgres.Sql): Promise<Photo> {
     tables,
     table => content[table] ?? `(to_jsonb(x) - '{${noContent(table)}}'::text[])::text`
   )
-  return new Map([...photo].map(([table, rows]) => [table, rows.filter(row => !identity.test(row))]))
+  return new Map([...photo].map(([table, rows]) => [table, rows.filter(row => row !== null && !identity.test(row))]))
 }
 
 const without = (photo: Photo, other: Photo): Map<string, readonly string[]> => {

@@ -202,7 +202,9 @@ export const steps: Readonly<Record<string, Step>> = {
     const { crs, run, sql, subject } = bench
     if (subject.kind.retire && !subject.kind.retained) {
       expect(await run([], ...all), { delete: crs.length }, { state: 'Released', reason: 'Archived' })
-      expect(await run(crs), { adopt: crs.length }, { state: 'Synced' })
+      // A row that was archived is still there; a script without a live version is made anew.
+      const { counts } = await run(crs)
+      assert.is(counts.adopt + counts.create, crs.length)
     } else {
       const release = (): Promise<Report> => run([], ...all)
       expect(
