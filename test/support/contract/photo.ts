@@ -5,7 +5,8 @@ import type postgres from 'postgres'
 export type Photo = ReadonlyMap<string, readonly string[]>
 
 /** What only ever grows and is no part of an object. */
-const journal = /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$|flow_version$|deployment_metadata))/
+const journal =
+  /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$|flow_version$|deployment_metadata))/
 /** The identity of the program itself comes with the first write to a workspace, and stays. */
 const identity = /^\{.*"(username|usr)": "iac_controller"/
 /** When something happened is no content, and a key that was drawn by lot neither. */
