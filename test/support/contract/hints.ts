@@ -138,7 +138,8 @@ const hints: Readonly<Record<string, Hints>> = {
         visible_to_runner_only: 'true'
       }
     },
-    byOthers: `update flow_version set created_by = 'somebody'`
+    byOthers: `update flow_version set created_by = 'somebody'`,
+    neighbour: { versions: `'{}'` }
   },
   WindmillScript: {
     arrange: `
