@@ -592,6 +592,75 @@ test(
   })
 )
 
+const script = (name: string, spec: object = {}): ReturnType<typeof cr> =>
+  cr('Script', name, { path: `f/ops/${name}`, language: 'deno', content: 'export function main() {}', ...spec })
+
+test(
+  'one run queues only so many lock jobs; the next ones do the rest, and what needs none does not wait',
+  withBench(async ({ run, sql }) => {
+    const queued = async (): Promise<number> => {
+      const [row] = await sql`select count(*)::int as count from v2_job where kind = 'dependencies'`
+      return Number(row?.['count'])
+    }
+    const bash = script('plain', { language: 'bash', content: 'echo 1' })
+    const manifests = [workspace, folder, bash, ...['a', 'b', 'c', 'd', 'e'].map(name => script(name))]
+    const limit = ['--max-lock-jobs', '2']
+    const planned = await run(manifests, 'plan', ...limit)
+    assert.is(planned.counts.create, 8)
+    const first = await run(manifests, ...limit)
+    assert.equal([first.counts.create, first.counts.skip, first.run.exitCode], [5, 3, 0])
+    assert.is(ops(first)['plain'], 'create')
+    const waiting = first.objects.find(one => one.op === 'skip')
+    assert.is(waiting?.reason, 'LockJobsBounded')
+    assert.match(waiting?.message ?? '', /queued 2 jobs.*--max-lock-jobs/)
+    assert.is(await queued(), 2)
+    await run(manifests, ...limit)
+    assert.is(await queued(), 4)
+    assert.equal((await run(manifests, ...limit)).counts.create, 1)
+    assert.is((await run(manifests, ...limit)).counts.keep, 8)
+    await run(
+      manifests.map((one, at) => (at > 2 ? script(one.metadata.name, { summary: 'new' }) : one)),
+      '--max-lock-jobs',
+      '0'
+    )
+    assert.is(await queued(), 10)
+  })
+)
+
+test(
+  'the end of a lock job is told by the next run, and nothing else is written then',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, script('a'), script('b')]
+    await run(manifests)
+    const state = async (): Promise<unknown> => {
+      const rows = await sql`
+        select name, details->>'lockState' as lock, details->>'lockMessage' as message
+          from windmill_iac.object where kind = 'WindmillScript' order by name`
+      return rows.map(one => [one['name'], one['lock'], one['message']])
+    }
+    assert.equal(await state(), [
+      ['a', 'pending', null],
+      ['b', 'pending', null]
+    ])
+    assert.is((await run(manifests)).counts.keep, 4)
+    await sql`update script set lock = '{}' where path = 'f/ops/a'`
+    await sql`update script set lock_error_logs = ${'no such package\nline 2'} where path = 'f/ops/b'`
+    await sql`delete from v2_job_queue`
+    const before = await writesOf(sql)
+    assert.is((await run(manifests)).counts.keep, 4)
+    const after = await writesOf(sql)
+    const written = Object.keys(after).filter(name => after[name] !== before[name])
+    assert.equal(written, ['windmill_iac.object'])
+    assert.equal(await state(), [
+      ['a', 'done', null],
+      ['b', 'failed', 'no such package\nline 2']
+    ])
+    const settled = await writesOf(sql)
+    await run(manifests)
+    assert.equal(await writesOf(sql), settled)
+  })
+)
+
 test(
   'a column that came with an upgrade of Windmill is filled',
   withBench(async ({ run, sql }) => {

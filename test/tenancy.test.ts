@@ -238,6 +238,48 @@ test(
   })
 )
 
+test(
+  'scripts, flows and apps run as a member of the workspace, as more only where that is allowed',
+  inWorld(async (run, sql) => {
+    await run(world)
+    await sql`
+      insert into usr (workspace_id, username, email, is_admin) values
+        ('demo', 'ann', 'ann@example.com', false), ('demo', 'boss', 'boss@example.com', true),
+        ('demo', 'root', 'root@example.com', false)`
+    await sql`
+      insert into password (email, login_type, super_admin, verified) values ('root@example.com', 'password', true, true)`
+    const kinds = {
+      Script: (who: string) => ({ language: 'bash', content: 'echo', onBehalfOf: who }),
+      Flow: (who: string) => ({ value: { modules: [] }, onBehalfOf: who }),
+      App: (who: string) => ({
+        value: { grid: [], subgrids: {} },
+        policy: { execution_mode: 'publisher', on_behalf_of: `u/${who}` }
+      })
+    }
+    const all = (who: string): object[] =>
+      Object.entries(kinds).map(([kind, spec]) =>
+        cr(kind, `${kind.toLowerCase()}-${who}`, { path: `f/ops/${kind.toLowerCase()}_${who}`, ...spec(who) })
+      )
+    const people = ['ann', 'boss', 'root', 'nobody']
+    const manifests = [...world, ...people.flatMap(all)]
+    const report = await run(manifests)
+    for (const kind of ['script', 'flow', 'app']) {
+      assert.is(told(report, `${kind}-ann`).op, 'create', kind)
+      assert.is(told(report, `${kind}-boss`).reason, 'RunAsNotAllowed', kind)
+      assert.is(told(report, `${kind}-root`).reason, 'RunAsNotAllowed', kind)
+      assert.match(told(report, `${kind}-root`).message, 'superadmin', kind)
+      assert.is(told(report, `${kind}-nobody`).reason, 'UserNotFound', kind)
+    }
+    const granted = await run([...manifests, namespace('demo', { 'windmill.dev/run-as': 'boss,root@example.com' })])
+    for (const kind of ['script', 'flow', 'app']) {
+      assert.is(told(granted, `${kind}-boss`).op, 'create', kind)
+      assert.is(told(granted, `${kind}-root`).op, 'create', kind)
+    }
+    const revoked = await run(manifests)
+    assert.is(told(revoked, 'script-boss').reason, 'RunAsNotAllowed')
+  })
+)
+
 test('whom code may run as follows from the rule, the Namespace and who it is', () => {
   const rules = (part: Partial<TenancyRules>): TenancyRules => ({
     mapping: { mode: 'namespace-as-workspace' },
