@@ -422,11 +422,12 @@ for (const release of releases) {
       assert.is((await apply(world, { ...all, schema: JSON.parse(moved) })).op, 'keep')
       assert.is((await apply(world, { ...all, schema: moved })).op, 'update')
       assert.is((await versionsAt(world)).at(-1)?.schema, moved)
-      // A flow that ran on somebody's behalf does so until the manifest says otherwise, and then as its caller.
+      // Without the field a flow runs as its caller, also where somebody set another identity in Windmill.
       const { onBehalfOf: _, ...less } = all
-      await apply(world, { ...less, summary: 'kept' })
-      assert.equal(pairOf(await flowAt(world)), ['ann@example.com', 'ann'])
-      await apply(world, { ...less, summary: 'kept' }, { previous: ['onBehalfOf'] })
+      assert.is((await apply(world, { ...less, schema: moved })).op, 'update')
+      assert.equal(pairOf(await flowAt(world)), [null, 'iac_controller'])
+      await sql`update flow set on_behalf_of_email = 'ann@example.com', edited_by = 'ann'`
+      assert.is((await apply(world, { ...less, schema: moved })).op, 'update')
       assert.equal(pairOf(await flowAt(world)), [null, 'iac_controller'])
     })
   )
@@ -548,13 +549,20 @@ for (const release of releases) {
         database.read(async tx =>
           [...((await view.blockers?.(tx, removals, context)) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1))
         )
-      const why = (what: string): string => `The flow is still used by ${what}; change or delete that first.`
+      const why = (what: string): string => `The ${what} still uses it; change or delete that first.`
       assert.equal(await blocked(all), [
-        [targetKey('w', 'f/a/sub'), why('another flow (f/a/x)')],
-        [targetKey('w', 'f/a/y'), why('a schedule (f/a/nightly)')],
-        [targetKey('w', 'f/a/z'), why('an app (f/a/app)')]
+        [targetKey('w', 'f/a/sub'), why('flow f/a/x')],
+        [targetKey('w', 'f/a/y'), why('schedule f/a/nightly')],
+        [targetKey('w', 'f/a/z'), why('app f/a/app')]
       ])
       assert.equal(await blocked([removal('f/a/sub'), removal('f/a/x')]), [])
+      // A flow that has to stay keeps what it calls; error handlers of schedules count, and apps may hold any text.
+      await putSchedule(world, 'f/a/careful', { script_path: 'f/a/other', is_flow: true, on_failure: 'flow/f/a/x' })
+      await sql`update app_version set value = ${'{"x": "\\u0000 \\ud800 \\\\u0000", "y": ["f/a/x"]}'}::text::json`
+      assert.equal(await blocked([removal('f/a/sub'), removal('f/a/x'), removal('f/a/z')]), [
+        [targetKey('w', 'f/a/sub'), why('flow f/a/x')],
+        [targetKey('w', 'f/a/x'), why('schedule f/a/careful')]
+      ])
     })
   )
 
@@ -674,6 +682,9 @@ for (const release of releases) {
       assert.is((await apply(world, { ...spec, path: 'f/a/same' })).op, 'create')
       assert.match(await failure(world, { onBehalfOf: 'u/nobody' }), /^UserNotFound: onBehalfOf: u\/nobody/)
       assert.match(await failure(world, { onBehalfOf: 'bob' }), /^UserNotFound/)
+      await sql`delete from usr where username = 'iac_controller'`
+      assert.match(await failure(world, { onBehalfOf: 'u/iac_controller' }), /^UserNotFound: A job in workspace w/)
+      await sql.unsafe(people.replace(/,\s*\('w', 'ann'[^;]*/, ''))
       assert.match(await failure(world, { schema: '{"a": ' }), /^InvalidSpec: schema: no valid JSON text/)
       assert.match(await failure(world, { schema: [] }), /^InvalidSpec: schema: must be an object/)
       assert.match(await failure(world, { schema: '{"a": "\\u0000"}' }), /^InvalidSpec: schema: the text holds a NUL/)
@@ -737,6 +748,11 @@ for (const release of releases) {
       }
       await sql`update v2_job_completed set status = 'canceled'`
       await sql`delete from v2_job_completed`
+      if (variant !== '1.463.2') {
+        await sql`update flow set lock_error_logs = ''`
+        const gone = { lockState: 'failed', lockMessage: 'The lock job is gone; deploy the flow again.' }
+        assert.equal(await detailsAt(world), { hash, ...gone })
+      }
       if (variant !== '1.463.2') await sql`update flow set lock_error_logs = null`
       assert.equal(await detailsAt(world), { hash, lockState: 'done' })
     })

@@ -1,7 +1,8 @@
 /** Flows: steps of scripts, other flows, loops and branches; every deploy is a version of its own. */
 import type { Kind } from '../model.ts'
 import { deployAudit, deployFlows } from '../windmill/flow-deploy.ts'
-import { archiveFlows, deleteFlows, flowBlockers } from '../windmill/flow-removal.ts'
+import { flowBlockers } from '../windmill/flow-referrers.ts'
+import { archiveFlows, deleteFlows } from '../windmill/flow-removal.ts'
 import { flowDetails, flowTokens, observeFlows, statedFlow } from '../windmill/flow-rows.ts'
 import { compileFlow, type FlowFacts, type FlowSpec, flowFacts, flowRefs, LOCK } from '../windmill/flow-spec.ts'
 
@@ -54,8 +55,8 @@ export default {
   stated: statedFlow,
   rewritten: ['value', 'unknownKeys'],
   locks: () => true,
-  /** Without it, a flow runs as its caller; a lock that nobody gives is Windmill's to make. */
-  dropped: field => field === 'onBehalfOf' || field === 'unknownKeys' || field.startsWith(LOCK),
+  /** A lock that nobody gives is Windmill's to make. */
+  dropped: field => field === 'unknownKeys' || field.startsWith(LOCK),
   audit(change, context) {
     const { op, path, workspace } = change
     if (op === 'create' || op === 'update') return deployAudit({ op, path, row: change.row }, context)

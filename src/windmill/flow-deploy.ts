@@ -104,12 +104,8 @@ function columnsFor({ capabilities }: Context): readonly Column[] {
     kept('description', 'description', `coalesce(${text('description')}, '')`),
     { column: 'value', created: 'j.value' },
     { column: 'schema', created: 'j.schema::json', updated: `coalesce(j.schema::json, ${liveSchema}, f.schema)` },
-    {
-      column: 'edited_by',
-      created: 'j.editor',
-      // The author is the identity that runs on behalf of somebody have, so it stays while that somebody does (A5).
-      updated: `case when j.stated ? 'onBehalfOf' or f.on_behalf_of_email is null then j.editor else f.edited_by end`
-    },
+    // The author is the identity that runs on behalf of somebody have (A5).
+    { column: 'edited_by', created: 'j.editor' },
     { column: 'edited_at', created: 'now()' },
     kept('archived', 'archived', flag('archived')),
     kept('tag', 'tag', text('tag')),

@@ -1,5 +1,5 @@
 /** Archives and deletes flows with all that hangs on them: contract, flows-and-apps A6. */
-import { type Context, type Removal, type Sql, targetKey } from '../model.ts'
+import type { Context, Removal, Sql } from '../model.ts'
 import { dropJobs } from './jobs.ts'
 import { placesJson } from './row-writer.ts'
 import { disarmSchedulesOf } from './schedule-arming.ts'
@@ -86,73 +86,3 @@ async function trashFlows(sql: Sql, removals: readonly Removal[], { capabilities
       from jsonb_to_recordset(${placesJson(removals)}::text::jsonb) as j(workspace text, path text)
       join flow f on f.workspace_id = j.workspace and f.path = j.path`
 }
-
-/** Tables whose rows start a flow by its path, and what people call them. */
-const starters: Readonly<Record<string, string>> = {
-  schedule: 'a schedule',
-  http_trigger: 'a trigger',
-  websocket_trigger: 'a trigger',
-  kafka_trigger: 'a trigger',
-  nats_trigger: 'a trigger',
-  postgres_trigger: 'a trigger',
-  mqtt_trigger: 'a trigger',
-  sqs_trigger: 'a trigger',
-  gcp_trigger: 'a trigger',
-  azure_trigger: 'a trigger',
-  email_trigger: 'a trigger'
-}
-
-/** Who would fail without a flow; those that go in the same batch do not count, nor what is switched off. */
-export async function flowBlockers(
-  sql: Sql,
-  removals: readonly Removal[],
-  { capabilities }: Context
-): Promise<ReadonlyMap<string, string>> {
-  if (removals.length === 0) return new Map()
-  const tables = Object.keys(starters).filter(
-    table => capabilities.has(table, 'script_path') && capabilities.has(table, 'is_flow')
-  )
-  const started = tables.map(table => {
-    const live = capabilities.has(table, 'enabled') ? sql`and s.enabled` : sql``
-    return sql`
-      select j.workspace, j.path, ${starters[table] ?? ''}::text as noun, s.path::text as holder
-        from places j join ${sql(table)} s on s.workspace_id = j.workspace and s.script_path = j.path and s.is_flow ${live}`
-  })
-  const all = started.reduce(
-    (sum, one) => sql`${sum} union all ${one}`,
-    sql`${usedByFlows(sql)} union all ${usedByApps(sql)}`
-  )
-  const rows = await sql<{ workspace: string; path: string; noun: string; holder: string }[]>`
-    with places as materialized (
-      select distinct j.workspace, j.path
-        from jsonb_to_recordset(${placesJson(removals)}::text::jsonb) as j(workspace text, path text))
-    select distinct on (u.workspace, u.path) u.* from (${all}) u order by u.workspace, u.path, u.noun, u.holder`
-  return new Map(
-    rows.map(({ workspace, path, noun, holder }) => [
-      targetKey(workspace, path),
-      `The flow is still used by ${noun} (${holder}); change or delete that first.`
-    ])
-  )
-}
-
-/** What steps call is read from the live values: the table of uses is a worker's, and late. */
-const usedByFlows = (sql: Sql) => sql`
-  select u.workspace, u.called as path, 'another flow'::text as noun, u.holder
-    from (select f.workspace_id::text as workspace, f.path::text as holder, s.step->>'path' as called
-            from flow f
-            join flow_version v on v.id = f.versions[array_upper(f.versions, 1)]
-           cross join lateral jsonb_path_query(v.value, 'lax $.**.value ? (@.type == "flow")') as s(step)
-           where not f.archived and f.workspace_id in (select workspace from places)) u
-    join places j on j.workspace = u.workspace and j.path = u.called
-   where not exists (select from places g where g.workspace = u.workspace and g.path = u.holder)`
-
-/** Values of apps are `json`; only those whose text names the path at all are taken apart. */
-const usedByApps = (sql: Sql) => sql`
-  select j.workspace, j.path, 'an app'::text as noun, a.path::text as holder
-    from places j
-    join app a on a.workspace_id = j.workspace
-    join app_version v on v.id = a.versions[array_upper(a.versions, 1)]
-   where position('"' || j.path || '"' in v.value::text) > 0
-     and exists (select from jsonb_path_query(
-                     replace(v.value::text, '\\u0000', '')::jsonb, 'lax $.** ? (@.runType == "flow")') as r(item)
-                  where r.item->>'path' = j.path)`

@@ -144,6 +144,8 @@ function lockOf({ logs, job, queued, status, result }: Locked): Details {
     const message = status === 'canceled' ? 'The lock job was canceled.' : lockMessage(result ?? 'The lock job failed.')
     return { lockState: 'failed', lockMessage: message }
   }
+  if (logs === '' && job !== null)
+    return { lockState: 'failed', lockMessage: 'The lock job is gone; deploy the flow again.' }
   return { lockState: job === null ? 'none' : 'done' }
 }
 

@@ -61,8 +61,8 @@ export const flowRefs = ({ valueFrom }: FlowSpec): readonly Ref[] =>
   valueFrom ? [{ kind: 'ConfigMap', ...valueFrom.configMapKeyRef }] : []
 
 export async function flowFacts(sql: Sql, inputs: readonly Input<FlowSpec>[], context: Context): Promise<FlowFacts> {
-  const wanted = inputs.flatMap(({ spec, workspace }) =>
-    spec.onBehalfOf === undefined ? [] : [{ workspace, who: spec.onBehalfOf }]
+  const wanted = inputs.flatMap(({ spec: { onBehalfOf: who }, workspace }) =>
+    who === undefined || isOurs(who, context) ? [] : [{ workspace, who }]
   )
   return {
     checkShape: await flowShape(),
@@ -99,7 +99,7 @@ export function compileFlow(input: Input<FlowSpec>, facts: FlowFacts, context: C
       ...Object.fromEntries(Object.entries(locks).map(([id, lock]) => [`${LOCK}${id}`, lock])),
       ...schema?.row,
       ...plainFields(spec),
-      ...onBehalfOf(input, facts),
+      ...onBehalfOf(input, facts, context),
       ...labels.row,
       archived: false,
       ...(context.capabilities.has('flow', 'draft_only') && { draftOnly: false })
@@ -150,12 +150,21 @@ function plainFields(spec: FlowSpec): Row {
   }
 }
 
-function onBehalfOf(input: Input<FlowSpec>, { users }: FlowFacts): Row {
+/**
+ * Without one, a flow runs as its caller, whatever somebody set in Windmill: new code must never run as a person whom
+ * the manifest's namespace may not name.
+ */
+function onBehalfOf(input: Input<FlowSpec>, { users }: FlowFacts, context: Context): Row {
   const who = input.spec.onBehalfOf
-  if (who === undefined) return {}
-  const { username, email } = runAs(users, input, who, 'onBehalfOf')
-  return { onBehalfOf: identityText(`u/${username}`, email) }
+  if (who === undefined) return { onBehalfOf: null }
+  const { user: username, email } = context
+  const person = isOurs(who, context) ? { username, email } : runAs(users, input, who, 'onBehalfOf')
+  return { onBehalfOf: identityText(`u/${person.username}`, person.email) }
 }
+
+/** The service identity joins a workspace with the first write to it: it may be named before it is there. */
+const isOurs = (who: string, { user, email }: Context): boolean =>
+  [user, `u/${user}`].includes(who) || who.toLowerCase() === email.toLowerCase()
 
 /** Principal and e-mail address are a pair: contract, flows-and-apps A5. */
 export const identityText = (principal: string, email: string): string => `${principal} <${email}>`
