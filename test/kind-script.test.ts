@@ -62,7 +62,7 @@ async function jobs({ sql }: World, path?: string): Promise<readonly Found[]> {
       from v2_job j join v2_job_queue q using (id) join job_perms p on p.job_id = j.id join v2_job_runtime r on r.id = j.id
      where ${path ?? null}::text is null or j.runnable_path = ${path ?? null}::text
      order by j.runnable_path, j.id`
-  return [...rows] as unknown as readonly Found[]
+  return [...rows]
 }
 
 /** What a worker does with all lock jobs in the queue. */
@@ -124,7 +124,7 @@ const audits = async ({ sql, variant }: World): Promise<readonly Found[]> => {
   const rows = await sql`
     select operation, action_kind::text as action, resource, parameters from ${table}
      where operation like 'scripts.%' order by id`
-  return [...rows] as unknown as readonly Found[]
+  return [...rows]
 }
 
 const insertScript = async ({ sql }: World, row: Found): Promise<void> => {
@@ -187,7 +187,7 @@ for (const variant of releases) {
       const { hash, created_at, schema: inferred, ...rest } = row ?? {}
       assert.match(String(hash), /^-?\d+$/)
       assert.match(String(created_at), /^20/)
-      assert.ok(inferred === undefined || JSON.parse(String(inferred)).type === 'object')
+      assert.ok(inferred === undefined || JSON.parse(inferred as string).type === 'object')
       assert.equal(rest, {
         workspace_id: 'w',
         path: 'f/a/b',
@@ -1057,13 +1057,16 @@ for (const variant of releases) {
         )
       assert.equal(await asked('a'), new Map())
       assert.equal(await asked('a', 'b'), new Map())
-      assert.equal([...((await asked('a', 'b', 'c', 'd', 'e', 'g', 'i')) ?? [])].sort(), [
-        [targetKey('w', 'f/use/c'), 'The script f/use/h still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/d'), 'The schedule f/s/runs still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/e'), 'The schedule f/s/flow still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/g'), 'The flow f/f/one still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/i'), 'The app f/p/one still refers to it; change or delete that first.']
-      ])
+      assert.equal(
+        [...((await asked('a', 'b', 'c', 'd', 'e', 'g', 'i')) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)),
+        [
+          [targetKey('w', 'f/use/c'), 'The script f/use/h still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/d'), 'The schedule f/s/runs still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/e'), 'The schedule f/s/flow still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/g'), 'The flow f/f/one still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/i'), 'The app f/p/one still refers to it; change or delete that first.']
+        ]
+      )
       const hub = await database.read(async tx => view.blockers?.(tx, [removal('u/admin/hub_sync', 'admins')], context))
       assert.match(hub?.get(targetKey('admins', 'u/admin/hub_sync')) ?? '', /Windmill itself/)
     }))
@@ -1212,16 +1215,15 @@ async function statementsOf(world: World, writes: readonly Write[]): Promise<num
           (member as (work: (inner: Sql) => unknown) => object)(inner => work(counting(inner)))
       }
     })
-  const counted = <T extends object>(query: T): T => {
-    if (!('then' in query)) return query
-    const then = query.then as (...parts: unknown[]) => unknown
-    return Object.assign(query, {
-      then: (...parts: unknown[]) => {
-        count++
-        return then.apply(query, parts)
+  // Only statements that are sent are waited for.
+  const counted = <T extends object>(query: T): T =>
+    new Proxy(query, {
+      get: (target, name) => {
+        const member = Reflect.get(target, name) as unknown
+        if (name === 'then') count++
+        return typeof member === 'function' ? (member as () => unknown).bind(target) : member
       }
     })
-  }
   await world.database.write(sql => view.write(counting(sql), writes, world.context))
   return count
 }
