@@ -7,7 +7,7 @@ const ENCRYPTED = 'windmill.dev/encrypted'
 
 /** YAML that kubectl reads back; secrets stay encrypted and apart, so that applying it cannot store ciphertext as a value. */
 export function manifestText(
-  kind: Pick<Kind, 'kind' | 'pathField' | 'inWorkspace' | 'secrets' | 'hidden'>,
+  kind: Pick<Kind, 'kind' | 'pathField' | 'inWorkspace' | 'secrets' | 'stated'>,
   entry: Pick<Entry, 'namespace' | 'name' | 'workspace' | 'path'>,
   row: Row
 ): string {
@@ -16,9 +16,9 @@ export function manifestText(
     ...(kind.inWorkspace !== false && { workspace: entry.workspace }),
     [kind.pathField ?? 'path']: entry.path
   }
-  for (const field of Object.keys(row).sort()) {
-    if (kind.hidden?.includes(field)) continue
-    const value = row[field]
+  const stated = kind.stated?.(row) ?? row
+  for (const field of Object.keys(stated).sort()) {
+    const value = stated[field]
     if (value !== null && value !== undefined && !secret.has(field)) place(spec, field.split('.'), value)
   }
   const sealed = Object.fromEntries([...secret].sort().map(field => [field, row[field]]))

@@ -233,10 +233,10 @@ export interface Kind<Spec = unknown, Facts = unknown> {
     change: Write | (Removal & { readonly op: 'delete' | 'retire' }),
     context: Context
   ) => readonly AuditEntry[]
-  /** Fields of rows that no CRD has, such as the health of a version: compared and shown, but no part of a manifest. */
-  readonly hidden?: readonly string[]
   /** Fields of this row that must be masked wherever they are shown. */
   readonly secrets?: (row: Row) => readonly string[]
+  /** The fields of a spec that would make this row, where rows are compared in another form than they are stated in. */
+  readonly stated?: (row: Row) => Row
   /** Whether a field that was stated at the last apply and is not any more is cleared (becomes null) rather than left. */
   readonly dropped?: (field: string) => boolean
   /** By target key, what the status says besides; read in the snapshot of a comparison and again after a write. */

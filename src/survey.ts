@@ -219,6 +219,21 @@ async function movedTargets(session: Session, kind: AnyKind, entries: readonly E
       const key = targetKey(entry.workspace ?? '', entry.path ?? '')
       if (tokens.get(key) !== entry.token) moved.add(key)
     }
+    for (const key of await settledLocks(session, kind, some)) moved.add(key)
   }
   return moved
+}
+
+/** Those whose status says that a lock is pending although its job has ended: not every end moves a row of theirs. */
+async function settledLocks(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly string[]> {
+  const { details } = engineView(kind)
+  const pending = entries.filter(one => one.details.lockState === 'pending')
+  if (!details || pending.length === 0) return []
+  const targets = pending.map(({ workspace, path, fields }) => ({
+    workspace: workspace ?? '',
+    path: path ?? '',
+    fields
+  }))
+  const found = await session.database.read(sql => details(sql, targets, session.context))
+  return targets.map(one => targetKey(one.workspace, one.path)).filter(key => found.get(key)?.lockState !== 'pending')
 }

@@ -35,9 +35,10 @@ const owners: Readonly<Record<string, RegExp>> = {
   postgres: /^database\//,
   '@kubernetes/client-node': /^cluster\//,
   '@marcbachmann/cel-js': /^crd/,
-  ajv: /^crd/,
+  ajv: /^(crd|windmill\/flow-schema)/,
   croner: /^windmill\/cron\.ts$/,
   diff: /^report\.ts$/,
+  'windmill-yaml-validator': /^windmill\/flow-schema\.ts$/,
   'windmill-utils-internal': /^windmill\/argument-types\.ts$/
 }
 

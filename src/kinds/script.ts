@@ -61,6 +61,9 @@ const failedNote =
 const isAsWanted = (row: Row, live: Row): boolean =>
   Object.keys(row).every(field => digestOf({ v: row[field] ?? null }) === digestOf({ v: live[field] ?? null }))
 
+/** Compared and shown, but no fields of a spec. */
+const unstated: ReadonlySet<string> = new Set(['health', 'schemaOrder'])
+
 export default {
   kind: 'WindmillScript',
   plural: 'windmillscripts',
@@ -124,7 +127,7 @@ export default {
   retire: retireScripts,
   remove: removeScripts,
   blockers: scriptBlockers,
-  hidden: ['health', 'schemaOrder'],
+  stated: row => Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field))),
   // Written with the rows: their parameters are known there alone.
   audit: () => [],
   // A lock of a person does not fit other code, and nobody goes on acting for somebody whom no manifest names.

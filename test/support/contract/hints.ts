@@ -94,6 +94,53 @@ const hints: Readonly<Record<string, Hints>> = {
       resource: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
     }
   },
+  WindmillApp: {
+    // Free JSON of its own rules: who may run the app, and what it is.
+    changed: { policy: { execution_mode: 'publisher' } },
+    shownAs: { valueFrom: 'value', customCss: 'value' },
+    marks: {
+      app: { extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'`, custom_path: `'marked/' || id` }
+    },
+    unblock: [
+      `update workspace_settings set default_app = null where default_app = 'f/crm/customers'`,
+      `update workspace_settings set default_app = 'f/crm/customers' where workspace_id = 'demo'`
+    ],
+    byOthers: `update app_version set created_by = 'somebody'`,
+    neighbour: { id: `nextval('app_id_seq')`, versions: `'{}'`, custom_path: 'null' }
+  },
+  WindmillFlow: {
+    arrange: `
+      insert into usr (workspace_id, username, email, is_admin) values ('demo', 'zoe', 'zoe@example.com', false)`,
+    changed: {
+      onBehalfOf: 'u/zoe',
+      value: (value: object) => ({ ...value, same_worker: true })
+    },
+    // The newest release has it in an index, which takes no longer texts.
+    longest: { summary: 500 },
+    shownAs: {
+      concurrencyLimit: 'value',
+      concurrencyTimeWindowS: 'value',
+      concurrencyKey: 'value',
+      cacheSeconds: 'value',
+      priority: 'value',
+      // A member that no Windmill knows is added.
+      valueFrom: 'unknownKeys'
+    },
+    marks: {
+      flow: {
+        description: `'marked'`,
+        tag: `'marked'`,
+        extra_perms: `'{"u/mark": true}'`,
+        labels: `'{marked}'`,
+        timeout: '7',
+        ws_error_handler_muted: 'true',
+        dedicated_worker: 'true',
+        visible_to_runner_only: 'true'
+      }
+    },
+    byOthers: `update flow_version set created_by = 'somebody'`,
+    neighbour: { versions: `'{}'` }
+  },
   WindmillScript: {
     arrange: `
       insert into usr (workspace_id, username, email, is_admin) values ('demo', 'zoe', 'zoe@example.com', false)`,

@@ -6,7 +6,7 @@ export type Photo = ReadonlyMap<string, readonly string[]>
 
 /** What only ever grows and is no part of an object: also jobs, old versions and what versions share. */
 const journal =
-  /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|app_version$|deployment_metadata$|(runnable|concurrency|debouncing)_settings$))/
+  /^(windmill_iac\.|public\.(audit|notify_event|resource_version|trashbin|v2_job|job_perms|(app|flow)_version$|deployment_metadata$|(runnable|concurrency|debouncing)_settings$))/
 /** The identity of the program itself comes with the first write to a workspace, and stays. */
 const identity = /^\{.*"(username|usr)": "iac_controller"/
 /** When something happened is no content, and a key that was drawn by lot neither. */
@@ -17,7 +17,9 @@ const content: Readonly<Record<string, string>> = {
   'public.script': `case when not archived then (select jsonb_object_agg(e.key, e.value) from jsonb_each(
     to_jsonb(x) - '{hash,parent_hashes,created_at}'::text[]) e where e.value not in ('null', 'false'))::text end`,
   'public.app': `(to_jsonb(x) - '{id,versions}'::text[] || jsonb_build_object('live', (
-    select v.value::jsonb from app_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`
+    select v.value::jsonb from app_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`,
+  'public.flow': `(to_jsonb(x) - '{versions,dependency_job,edited_at}'::text[] || jsonb_build_object('live', (
+    select jsonb_build_array(v.value, v.schema) from flow_version v where v.id = x.versions[array_upper(x.versions, 1)])))::text`
 }
 
 export const isWindmills = (table: string): boolean => !table.startsWith('windmill_iac.')
