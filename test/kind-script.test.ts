@@ -363,7 +363,9 @@ for (const variant of releases) {
         d: { language: 'bun', content: native, tag: 'gpu' },
         e: { language: 'bunnative', content: native },
         f: { language: 'bunnative', content: bun },
-        g: { language: 'go', content: 'package inner\nfunc main() {}' }
+        g: { language: 'go', content: 'package inner\nfunc main() {}' },
+        // After an empty line it is no annotation (trap 19).
+        h: { language: 'bunnative', content: `\n${native}` }
       })) {
         await apply(world, { path: `f/tags/${name}`, schema, ...spec })
       }
@@ -376,11 +378,12 @@ for (const variant of releases) {
           `f/tags/d bun ${isNewest(world) ? 'bun-w' : 'gpu'}`,
           'f/tags/e bun bun-w',
           'f/tags/f bun bun-w',
-          'f/tags/g go go-w'
+          'f/tags/g go go-w',
+          'f/tags/h bun bun-w'
         ]
       )
       const stored = await world.sql`select path, language::text from script where path like 'f/tags/_' order by path`
-      assert.is(stored.map(row => row['language']).join(), 'python3,python3,python3,bunnative,bunnative,bun,go')
+      assert.is(stored.map(row => row['language']).join(), 'python3,python3,python3,bunnative,bunnative,bun,go,bun')
     }))
 
   test(`${variant}: all languages of the enum: those that are locked wait, the others have an empty lock (trap 1)`, () =>
@@ -935,6 +938,33 @@ for (const variant of releases) {
       ])
       assert.equal(await jobs(world), [])
       assert.equal(await depends(world, 'f/i/live'), ['f/lib/one'])
+    }))
+
+  test(`${variant}: the queued job of a schedule gets the new version, and none once the script is retired (trap 12)`, () =>
+    inWorkspace(variant, async world => {
+      const { sql } = world
+      await apply(world, { ...python, lock })
+      const who = isNewest(world) ? { permissioned_as: 'u/alice' } : {}
+      const schedule = {
+        workspace_id: 'w',
+        path: 'f/s/one',
+        edited_by: 'alice',
+        schedule: '0 0 3 * * *',
+        script_path: 'f/a/b',
+        email: 'alice@example.com',
+        cron_version: 'v2',
+        ...who
+      }
+      await sql`insert into schedule ${sql(schedule)}`
+      const pinned = async (): Promise<unknown[]> =>
+        [...(await jobs(world, 'f/a/b'))].filter(job => job['trigger'] === 'f/s/one').map(job => job['runnable_id'])
+      await apply(world, { ...python, lock, summary: 'second' })
+      assert.equal(await pinned(), [await liveHash(world)])
+      await apply(world, { ...python, lock, summary: 'third' })
+      assert.equal(await pinned(), [await liveHash(world)])
+      await retire(world)
+      assert.equal(await pinned(), [])
+      assert.is((await sql`select enabled from schedule`)[0]?.['enabled'], false)
     }))
 
   test(`${variant}: traces of earlier versions and drafts go, captures stay`, () =>
