@@ -1,4 +1,5 @@
 /** Scripts at the three schemas: rows column by column, lineage, locks and their jobs, importers, the contract's traps. */
+import { SyncError } from '../src/errors.ts'
 import kindFile from '../src/kinds/script.ts'
 import { type AnyKind, type Kind, type Row, type Sql, targetKey, type Write } from '../src/model.ts'
 import { hexOfHash } from '../src/windmill/script-hash.ts'
@@ -1194,6 +1195,15 @@ for (const variant of releases) {
       }
     }))
 }
+
+test('a script whose ConfigMap is missing needs nobody, and its error is told when it is compiled', () => {
+  const spec = { ...python, content: undefined, contentFrom: { configMapKeyRef: { name: 'code', key: 'a.py' } } }
+  const text = (): string => {
+    throw new SyncError('ConfigMapNotFound', 'ConfigMap code was not found.')
+  }
+  const input = { listed: listedOf(kind), spec, workspace: 'w', path: 'f/a/b', text }
+  assert.equal(view.together?.(input), { provides: 'f/a/b', needs: [] })
+})
 
 /** A live, an archived, a waiting and a vanished importer of f/lib/one, and a flow and an app. */
 async function importers(world: World): Promise<void> {
