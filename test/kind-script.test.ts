@@ -1,4 +1,5 @@
 /** Scripts at the three schemas: rows column by column, lineage, locks and their jobs, importers, the contract's traps. */
+import { SyncError } from '../src/errors.ts'
 import kindFile from '../src/kinds/script.ts'
 import { type AnyKind, type Kind, type Row, type Sql, targetKey, type Write } from '../src/model.ts'
 import { hexOfHash } from '../src/windmill/script-hash.ts'
@@ -62,7 +63,7 @@ async function jobs({ sql }: World, path?: string): Promise<readonly Found[]> {
       from v2_job j join v2_job_queue q using (id) join job_perms p on p.job_id = j.id join v2_job_runtime r on r.id = j.id
      where ${path ?? null}::text is null or j.runnable_path = ${path ?? null}::text
      order by j.runnable_path, j.id`
-  return [...rows] as unknown as readonly Found[]
+  return [...rows]
 }
 
 /** What a worker does with all lock jobs in the queue. */
@@ -124,7 +125,7 @@ const audits = async ({ sql, variant }: World): Promise<readonly Found[]> => {
   const rows = await sql`
     select operation, action_kind::text as action, resource, parameters from ${table}
      where operation like 'scripts.%' order by id`
-  return [...rows] as unknown as readonly Found[]
+  return [...rows]
 }
 
 const insertScript = async ({ sql }: World, row: Found): Promise<void> => {
@@ -187,7 +188,7 @@ for (const variant of releases) {
       const { hash, created_at, schema: inferred, ...rest } = row ?? {}
       assert.match(String(hash), /^-?\d+$/)
       assert.match(String(created_at), /^20/)
-      assert.ok(inferred === undefined || JSON.parse(String(inferred)).type === 'object')
+      assert.ok(inferred === undefined || JSON.parse(inferred as string).type === 'object')
       assert.equal(rest, {
         workspace_id: 'w',
         path: 'f/a/b',
@@ -363,7 +364,9 @@ for (const variant of releases) {
         d: { language: 'bun', content: native, tag: 'gpu' },
         e: { language: 'bunnative', content: native },
         f: { language: 'bunnative', content: bun },
-        g: { language: 'go', content: 'package inner\nfunc main() {}' }
+        g: { language: 'go', content: 'package inner\nfunc main() {}' },
+        // After an empty line it is no annotation (trap 19).
+        h: { language: 'bunnative', content: `\n${native}` }
       })) {
         await apply(world, { path: `f/tags/${name}`, schema, ...spec })
       }
@@ -376,11 +379,12 @@ for (const variant of releases) {
           `f/tags/d bun ${isNewest(world) ? 'bun-w' : 'gpu'}`,
           'f/tags/e bun bun-w',
           'f/tags/f bun bun-w',
-          'f/tags/g go go-w'
+          'f/tags/g go go-w',
+          'f/tags/h bun bun-w'
         ]
       )
       const stored = await world.sql`select path, language::text from script where path like 'f/tags/_' order by path`
-      assert.is(stored.map(row => row['language']).join(), 'python3,python3,python3,bunnative,bunnative,bun,go')
+      assert.is(stored.map(row => row['language']).join(), 'python3,python3,python3,bunnative,bunnative,bun,go,bun')
     }))
 
   test(`${variant}: all languages of the enum: those that are locked wait, the others have an empty lock (trap 1)`, () =>
@@ -937,6 +941,33 @@ for (const variant of releases) {
       assert.equal(await depends(world, 'f/i/live'), ['f/lib/one'])
     }))
 
+  test(`${variant}: the queued job of a schedule gets the new version, and none once the script is retired (trap 12)`, () =>
+    inWorkspace(variant, async world => {
+      const { sql } = world
+      await apply(world, { ...python, lock })
+      const who = isNewest(world) ? { permissioned_as: 'u/alice' } : {}
+      const schedule = {
+        workspace_id: 'w',
+        path: 'f/s/one',
+        edited_by: 'alice',
+        schedule: '0 0 3 * * *',
+        script_path: 'f/a/b',
+        email: 'alice@example.com',
+        cron_version: 'v2',
+        ...who
+      }
+      await sql`insert into schedule ${sql(schedule)}`
+      const pinned = async (): Promise<unknown[]> =>
+        [...(await jobs(world, 'f/a/b'))].filter(job => job['trigger'] === 'f/s/one').map(job => job['runnable_id'])
+      await apply(world, { ...python, lock, summary: 'second' })
+      assert.equal(await pinned(), [await liveHash(world)])
+      await apply(world, { ...python, lock, summary: 'third' })
+      assert.equal(await pinned(), [await liveHash(world)])
+      await retire(world)
+      assert.equal(await pinned(), [])
+      assert.is((await sql`select enabled from schedule`)[0]?.['enabled'], false)
+    }))
+
   test(`${variant}: traces of earlier versions and drafts go, captures stay`, () =>
     inWorkspace(variant, async world => {
       const { sql } = world
@@ -1057,13 +1088,16 @@ for (const variant of releases) {
         )
       assert.equal(await asked('a'), new Map())
       assert.equal(await asked('a', 'b'), new Map())
-      assert.equal([...((await asked('a', 'b', 'c', 'd', 'e', 'g', 'i')) ?? [])].sort(), [
-        [targetKey('w', 'f/use/c'), 'The script f/use/h still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/d'), 'The schedule f/s/runs still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/e'), 'The schedule f/s/flow still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/g'), 'The flow f/f/one still refers to it; change or delete that first.'],
-        [targetKey('w', 'f/use/i'), 'The app f/p/one still refers to it; change or delete that first.']
-      ])
+      assert.equal(
+        [...((await asked('a', 'b', 'c', 'd', 'e', 'g', 'i')) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)),
+        [
+          [targetKey('w', 'f/use/c'), 'The script f/use/h still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/d'), 'The schedule f/s/runs still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/e'), 'The schedule f/s/flow still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/g'), 'The flow f/f/one still refers to it; change or delete that first.'],
+          [targetKey('w', 'f/use/i'), 'The app f/p/one still refers to it; change or delete that first.']
+        ]
+      )
       const hub = await database.read(async tx => view.blockers?.(tx, [removal('u/admin/hub_sync', 'admins')], context))
       assert.match(hub?.get(targetKey('admins', 'u/admin/hub_sync')) ?? '', /Windmill itself/)
     }))
@@ -1162,6 +1196,15 @@ for (const variant of releases) {
     }))
 }
 
+test('a script whose ConfigMap is missing needs nobody, and its error is told when it is compiled', () => {
+  const spec = { ...python, content: undefined, contentFrom: { configMapKeyRef: { name: 'code', key: 'a.py' } } }
+  const text = (): string => {
+    throw new SyncError('ConfigMapNotFound', 'ConfigMap code was not found.')
+  }
+  const input = { listed: listedOf(kind), spec, workspace: 'w', path: 'f/a/b', text }
+  assert.equal(view.together?.(input), { provides: 'f/a/b', needs: [] })
+})
+
 /** A live, an archived, a waiting and a vanished importer of f/lib/one, and a flow and an app. */
 async function importers(world: World): Promise<void> {
   const { sql } = world
@@ -1212,16 +1255,15 @@ async function statementsOf(world: World, writes: readonly Write[]): Promise<num
           (member as (work: (inner: Sql) => unknown) => object)(inner => work(counting(inner)))
       }
     })
-  const counted = <T extends object>(query: T): T => {
-    if (!('then' in query)) return query
-    const then = query.then as (...parts: unknown[]) => unknown
-    return Object.assign(query, {
-      then: (...parts: unknown[]) => {
-        count++
-        return then.apply(query, parts)
+  // Only statements that are sent are waited for.
+  const counted = <T extends object>(query: T): T =>
+    new Proxy(query, {
+      get: (target, name) => {
+        const member = Reflect.get(target, name) as unknown
+        if (name === 'then') count++
+        return typeof member === 'function' ? (member as () => unknown).bind(target) : member
       }
     })
-  }
   await world.database.write(sql => view.write(counting(sql), writes, world.context))
   return count
 }

@@ -354,7 +354,10 @@ test(
 test(
   'kinds that come later are told so, and are no failure',
   withBench(async ({ run }) => {
-    const report = await run([workspace, cr('Script', 's', { path: 'f/ops/s', language: 'bun', content: '' })])
+    const report = await run([
+      workspace,
+      cr('Schedule', 's', { path: 'f/ops/s', schedule: '0 0 * * *', scriptPath: 'f/a/b' })
+    ])
     assert.is(reasonOf(report, 's'), 'NotSupportedYet')
     assert.is(report.run.exitCode, 0)
   })

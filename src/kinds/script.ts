@@ -1,4 +1,5 @@
 /** Scripts: every deploy is a new version of a path; Windmill runs the newest that has its lock. */
+import { isObjectError } from '../errors.ts'
 import { digestOf } from '../fingerprint.ts'
 import { type Compiled, type Context, type Input, type Kind, type Row, type Sql, targetKey } from '../model.ts'
 import { enterpriseNote, isEnterprise } from '../windmill/edition.ts'
@@ -64,6 +65,17 @@ const isAsWanted = (row: Row, live: Row): boolean =>
 /** Compared and shown, but no fields of a spec. */
 const unstated: ReadonlySet<string> = new Set(['health', 'schemaOrder'])
 
+/** What a missing ConfigMap means for the object is said when it is compiled. */
+function neededBy(input: Input<ScriptSpec>): readonly string[] {
+  try {
+    const content = contentOf(input)
+    return importsOf({ path: input.path, language: storedLanguage(input.spec.language, content), content })
+  } catch (error) {
+    if (!isObjectError(error)) throw error
+    return []
+  }
+}
+
 export default {
   kind: 'WindmillScript',
   plural: 'windmillscripts',
@@ -115,14 +127,7 @@ export default {
   observe: observeScripts,
   details: scriptDetails,
   locks: queuesLockJob,
-  together: input => {
-    const content = contentOf(input)
-    const { language } = input.spec
-    return {
-      provides: input.path,
-      needs: importsOf({ path: input.path, language: storedLanguage(language, content), content })
-    }
-  },
+  together: input => ({ provides: input.path, needs: neededBy(input) }),
   write: deployScripts,
   retire: retireScripts,
   remove: removeScripts,

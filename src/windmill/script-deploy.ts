@@ -114,7 +114,7 @@ function personOf({ onBehalfOf }: Row, { before }: Lineage): string | undefined 
 
 /** Everything else is as wanted, and the language is one that a worker locks. */
 function lacksJobOnly({ op, row, live }: Pick<Write, 'op' | 'row' | 'live'>, { capabilities }: Context): boolean {
-  if (op !== 'update' || live?.['health'] !== NO_LOCK_JOB || !isLocked(String(live['language']), capabilities))
+  if (op !== 'update' || live?.['health'] !== NO_LOCK_JOB || !isLocked(live['language'] as string, capabilities))
     return false
   return Object.keys(row).every(field => field === 'health' || isSame(field, row, live))
 }
@@ -124,7 +124,7 @@ const isSame = (field: string, a: Row, b: Row): boolean => canonical(a[field] ??
 /** Whether a deploy leaves the lock to a worker. */
 export function queuesLockJob(write: Pick<Write, 'op' | 'row' | 'live'>, { capabilities }: Context): boolean {
   const { language, lock } = write.row
-  return isLocked(String(language), capabilities) && (typeof lock !== 'string' || lock === '')
+  return isLocked(language as string, capabilities) && (typeof lock !== 'string' || lock === '')
 }
 
 /** Newer Windmill runs the job for dedicated workers too, which it makes start again (§3.1). */

@@ -93,7 +93,8 @@ export function comparedValue({ field }: { readonly field: string }, value: Json
 /** A compared value as the text of its column; null stands for NULL. */
 export function storedText({ as, empty }: Field, value: Json): string | null {
   if (value === null) return empty ?? null
-  return as === 'texts' ? arrayText(value as readonly string[]) : String(value as string | number | boolean)
+  if (as === 'texts') return arrayText(value as readonly string[])
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 /** A list as PostgreSQL writes it. */

@@ -74,21 +74,20 @@ const others = [
   'job_token_scopes'
 ]
 
-interface ParentRow extends Place {
+/** The versions of a path in short. */
+interface History extends Place {
   readonly createdAt: string
-  /** Null where the new version follows none. */
-  readonly hash: string | null
-  readonly hashes: string | null
-  readonly deleted: boolean
-  readonly language: string | null
-  readonly columns: Texts
-  readonly extras: Texts | null
+  /** The live version (as was), else the newest; null for a new path. */
+  readonly lender: string | null
+  readonly newest: string | null
+  /** Whether another version of the path follows the one or the other. */
+  readonly lenderFollowed: boolean
+  readonly newestFollowed: boolean
 }
 
 /**
  * What the versions to come follow, once the live ones are archived: the live one, else the newest of the path. One
- * that some version follows already is no parent, since history stays a line (§4.2 c); after a rename the follower
- * stands at another path, so for retired paths it is looked for all over.
+ * that some version follows already is no parent, since history stays a line (§4.2 c).
  */
 export async function readLineages(
   sql: Sql,
@@ -96,40 +95,103 @@ export async function readLineages(
   heads: ReadonlyMap<string, string>,
   context: Context
 ): Promise<ReadonlyMap<string, Lineage>> {
-  const asked = places.map(({ workspace, path }) => ({ workspace, path, head: heads.get(targetKey(workspace, path)) }))
-  const rows = await sql.unsafe<ParentRow[]>(lineageSql(context), [JSON.stringify(asked)])
+  const histories = await readHistories(sql, places, heads)
+  const isLive = (one: Place): boolean => heads.has(keyOf(one))
+  const moved = await followedElsewhere(
+    sql,
+    histories.filter(one => one.lender !== null && !isLive(one))
+  )
+  const chosen = histories.map(one => ({ ...one, parent: parentOf(one, isLive(one), moved) }))
+  const lent = await readLenders(
+    sql,
+    chosen.filter(one => one.parent !== null || isLive(one)),
+    context
+  )
   return new Map(
-    rows.map(row => {
-      const key = targetKey(row.workspace, row.path)
-      return [key, lineageOf(row, heads.has(key))]
+    chosen.map(({ createdAt, parent, ...place }) => {
+      const found = lent.get(keyOf(place))
+      const follows = parent !== null && found?.hashes ? { parent: { hash: parent, hashes: found.hashes } } : {}
+      return [keyOf(place), { createdAt, ...follows, ...(found && { before: beforeOf(found, isLive(place)) }) }]
     })
   )
 }
 
-function lineageSql({ capabilities }: Context): string {
+const keyOf = ({ workspace, path }: Place): string => targetKey(workspace, path)
+
+function parentOf(one: History, isLive: boolean, moved: ReadonlySet<string>): string | null {
+  const { lender, newest, lenderFollowed, newestFollowed } = one
+  if (!isLive) return newestFollowed || moved.has(keyOf(one)) ? null : newest
+  if (!lenderFollowed) return lender
+  return newestFollowed ? null : newest
+}
+
+/** One look at all versions of each path. The order of the inner query makes even fresh databases use the right index. */
+async function readHistories(
+  sql: Sql,
+  places: readonly Place[],
+  heads: ReadonlyMap<string, string>
+): Promise<readonly History[]> {
+  const asked = places.map(one => ({ workspace: one.workspace, path: one.path, head: heads.get(keyOf(one)) }))
+  return sql.unsafe<History[]>(
+    `select h.workspace, h.path, h.lender::text, h.newest::text,
+            greatest(clock_timestamp(), h.at + interval '1 microsecond')::text as "createdAt",
+            coalesce(h.lender = any(h.followed), false) as "lenderFollowed",
+            coalesce(h.newest = any(h.followed), false) as "newestFollowed"
+       from (select j.workspace, j.path, coalesce(j.head, (array_agg(v.hash order by v.created_at desc))[1]) as lender,
+                    (array_agg(v.hash order by v.created_at desc))[1] as newest, max(v.created_at) as at,
+                    array_agg(v.parent) as followed
+               from jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text, head bigint)
+               left join lateral (
+                    select s.hash, s.created_at, s.parent_hashes[1] as parent from script s
+                     where s.workspace_id = j.workspace and s.path = j.path order by s.created_at desc offset 0) v on true
+              group by j.workspace, j.path, j.head) h`,
+    [JSON.stringify(asked)]
+  )
+}
+
+/** After a rename, the follower of a retired version stands at another path. */
+async function followedElsewhere(sql: Sql, retired: readonly History[]): Promise<ReadonlySet<string>> {
+  if (retired.length === 0) return new Set()
+  const rows = await sql.unsafe<Place[]>(
+    `select j.workspace, j.path
+       from jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text, newest bigint)
+      where (j.workspace, j.newest) in (
+            select s.workspace_id::text, s.parent_hashes[1] from script s where s.parent_hashes[1] is not null)`,
+    [JSON.stringify(retired)]
+  )
+  return new Set(rows.map(keyOf))
+}
+
+interface Lender extends Place {
+  /** Array text of the `parent_hashes` of whoever follows the parent. */
+  readonly hashes: string | null
+  readonly deleted: boolean
+  readonly language: string
+  readonly columns: Texts
+  readonly extras: Texts | null
+}
+
+async function readLenders(
+  sql: Sql,
+  wanted: readonly (Place & { readonly lender: string | null; readonly parent: string | null })[],
+  { capabilities }: Context
+): Promise<ReadonlyMap<string, Lender>> {
+  if (wanted.length === 0) return new Map()
   const fields = plainFields(capabilities).map(one => `'${one.column}', (${columnSql(one, capabilities)})::text`)
   const more = others.filter(one => capabilities.has('script', one)).map(one => `'${one}', s."${one}"::text`)
-  return `
-    select j.workspace, j.path, p.hash::text as hash, (array[p.hash] || p.parent_hashes[1:19])::text as hashes,
-           greatest(clock_timestamp(), n.created_at + interval '1 microsecond')::text as "createdAt",
-           s.deleted, s.language::text as language,
-           jsonb_build_object(${[...fields, ...more].join(', ')}) as columns, ${extrasSql(capabilities)} as extras
-      from jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text, head bigint)
-      left join lateral (
-           select v.hash, v.created_at from script v where v.workspace_id = j.workspace and v.path = j.path
-            order by v.created_at desc limit 1) n on true
-      left join script s on s.workspace_id = j.workspace and s.hash = coalesce(j.head, n.hash)
-      left join lateral (
-           select v.hash, v.parent_hashes from script v
-            where v.workspace_id = j.workspace and v.hash in (s.hash, n.hash) and not case
-                  when j.head is not null
-                  then exists (select from script c where c.workspace_id = v.workspace_id and c.path = v.path
-                                                      and c.parent_hashes[1] = v.hash)
-                  else (v.workspace_id::text, v.hash) in (
-                         select c.workspace_id::text, c.parent_hashes[1] from script c
-                          where c.parent_hashes[1] is not null) end
-            order by v.hash = s.hash desc limit 1) p on true
-      ${settingsJoin(capabilities)}`
+  const version = (columns: string, hash: string): string => `
+    select ${columns} from script v
+     where v.workspace_id = j.workspace and v.path = j.path and v.hash = ${hash} order by v.created_at desc limit 1`
+  const rows = await sql.unsafe<Lender[]>(
+    `select j.workspace, j.path, (${version('array[v.hash] || v.parent_hashes[1:19]', 'j.parent')})::text as hashes,
+            s.deleted, s.language::text as language,
+            jsonb_build_object(${[...fields, ...more].join(', ')}) as columns, ${extrasSql(capabilities)} as extras
+       from jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text, lender bigint, parent bigint)
+      cross join lateral (${version('*', 'j.lender')}) s
+      ${settingsJoin(capabilities)}`,
+    [JSON.stringify(wanted)]
+  )
+  return new Map(rows.map(row => [keyOf(row), row]))
 }
 
 /** Settings that no column of a script has a place for. */
@@ -142,15 +204,9 @@ function extrasSql(capabilities: Context['capabilities']): string {
   return `jsonb_build_object(${[...known.map(one => `'${one}', ds."${one}"::text`), ...retry].join(', ')})`
 }
 
-function lineageOf(row: ParentRow, wasLive: boolean): Lineage {
-  const { createdAt, hash, hashes } = row
-  const parent = hash !== null && hashes !== null ? { hash, hashes } : undefined
-  return { createdAt, ...(parent && { parent }), ...((parent ?? wasLive) && { before: beforeOf(row, wasLive) }) }
-}
-
 /** A deleted version has nothing left to lend but its permissions, and a retired one lends nobody's identity. */
-function beforeOf({ deleted, language, columns, extras }: ParentRow, wasLive: boolean): Before {
+function beforeOf({ deleted, language, columns, extras }: Lender, wasLive: boolean): Before {
   const { created_by: _author, on_behalf_of_email: _email, on_behalf_of: _principal, ...rest } = columns
   if (deleted) return { language: '', columns: { extra_perms: columns['extra_perms'] ?? null }, extras: {} }
-  return { language: language ?? '', columns: wasLive ? columns : rest, extras: extras ?? {} }
+  return { language, columns: wasLive ? columns : rest, extras: extras ?? {} }
 }

@@ -64,8 +64,8 @@ function columnsSql(context: Context): string {
     `${noMain} as "noMainFunc"`,
     `${mark('has_preprocessor')} as "hasPreprocessor"`,
     `${onBehalfSql(context)} as "onBehalfOf"`,
-    `case when exists (select from script o where o.workspace_id = s.workspace_id and o.path = s.path
-                          and not o.archived and not o.deleted and o.hash <> s.hash) then '${TWO_LIVE}'
+    `case when exists (select from script o where o.workspace_id = j.workspace and o.path = j.path
+                          and not o.archived and not o.deleted order by o.created_at desc offset 1) then '${TWO_LIVE}'
           when ${isWaiting} and not ${hasJobSql} then '${NO_LOCK_JOB}' else '${HEALTHY}' end as health`,
     's.created_at as "editedAt"',
     's.created_by as "editedBy"'

@@ -226,12 +226,12 @@ function schemaOf(spec: ScriptSpec, language: string, content: string, notes: st
     return schema && { row: { schema }, text: JSON.stringify(schema) }
   }
   const isText = typeof spec.schema === 'string'
-  const schema = isText ? parsed(spec.schema as string) : spec.schema
+  const schema = isText ? parsed(spec.schema) : spec.schema
   refuseDeep('schema', schema)
   if (!isObject(schema)) throw new SyncError('InvalidSpec', 'schema: give a JSON object, or its JSON text.')
   refuseUnstorable('schema', schema)
   // As text, the order of keys is part of what is wanted; otherwise the cluster has sorted them anyway.
-  if (isText) return { row: { schema, schemaOrder: orderOf(schema) }, text: spec.schema as string }
+  if (isText) return { row: { schema, schemaOrder: orderOf(schema) }, text: spec.schema }
   notes.push(...roundedNotes('schema', schema))
   const { properties } = schema
   if (isObject(properties) && Object.keys(properties).length > 1 && schema['order'] === undefined) {

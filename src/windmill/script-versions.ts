@@ -37,8 +37,8 @@ export function newVersion(
   context: Context
 ): Omit<NewVersion, 'hash'> {
   const { row, workspace, path } = write
-  const language = String(row['language'] ?? '')
-  const content = String(row['content'] ?? '')
+  const language = row['language'] as string
+  const content = row['content'] as string
   const { before } = lineage
   const plain = plainColumns(row, before?.columns, context.capabilities)
   const stated = typeof row['lock'] === 'string' && row['lock'] !== '' ? row['lock'] : null
