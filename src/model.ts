@@ -246,6 +246,11 @@ export interface Kind<Spec = unknown, Facts = unknown> {
    * remembers the digest of what was deployed and compares with that where `observe` says `asDeployed`.
    */
   readonly rewritten?: readonly string[]
+  /**
+   * Fields that no person edits and that only a mishap in Windmill changes, such as a job that was lost: they are mended
+   * under every conflict policy, and are no sign of an edit.
+   */
+  readonly upkeep?: readonly string[]
   /** Whether writing the row queues a job that locks dependencies: a run queues only so many of them. */
   readonly locks?: (write: Pick<Write, 'op' | 'row' | 'live'>, context: Context) => boolean
   /**

@@ -1,6 +1,7 @@
 /** Whole runs from a folder: first, second, dry, refused, partly failed, renamed, deleted, interrupted. */
 import type postgres from 'postgres'
 import type { Report } from '../src/report.ts'
+import { writesOf } from './support/contract/photo.ts'
 import { withDatabase } from './support/database.ts'
 import { cr, putManifests, runJob, withManifests } from './support/job.ts'
 import { assert, rejects, suite } from './support/suite.ts'
@@ -46,15 +47,6 @@ const values = async (sql: postgres.Sql): Promise<Record<string, string>> => {
   const rows = await sql<{ path: string; value: string }[]>`
     select path, value from variable where workspace_id = 'demo' and not is_secret order by path`
   return Object.fromEntries(rows.map(one => [one.path, one.value]))
-}
-
-/** Everything that was ever written to any table. */
-async function writesOf(sql: postgres.Sql): Promise<Record<string, number>> {
-  await sql`select pg_stat_force_next_flush()`
-  const rows = await sql<{ name: string; writes: number }[]>`
-    select schemaname || '.' || relname as name, (n_tup_ins + n_tup_upd + n_tup_del)::int as writes
-      from pg_stat_user_tables where n_tup_ins + n_tup_upd + n_tup_del > 0`
-  return Object.fromEntries(rows.map(one => [one.name, one.writes]))
 }
 
 test(
@@ -653,7 +645,7 @@ test(
     assert.is((await run(manifests)).counts.keep, 4)
     const after = await writesOf(sql)
     const written = Object.keys(after).filter(name => after[name] !== before[name])
-    assert.equal(written, ['windmill_iac.object'])
+    assert.equal(written.sort(), ['windmill_iac.object', 'windmill_iac.run'])
     assert.equal(await state(), [
       ['a', 'done', null],
       ['b', 'failed', 'no such package\nline 2']
@@ -661,6 +653,27 @@ test(
     const settled = await writesOf(sql)
     await run(manifests)
     assert.equal(await writesOf(sql), settled)
+  })
+)
+
+test(
+  'what a mishap took is mended under every conflict policy, and is no edit that a policy protects',
+  withBench(async ({ run, sql }) => {
+    const manifests = [workspace, folder, script('a')]
+    const careful = ['--conflict-policy', 'db-wins']
+    await run(manifests, ...careful)
+    const jobs = async (): Promise<unknown> =>
+      [...(await sql`select count(*)::int as count from v2_job_queue`)][0]?.['count']
+    await sql`delete from v2_job_queue`
+    const report = await run(manifests, ...careful, '--refresh')
+    assert.is(ops(report)['a'], 'update')
+    assert.is(await jobs(), 1)
+    const [versions] = await sql`select count(*)::int as count from script`
+    assert.is(versions?.['count'], 1)
+    assert.is((await run(manifests, ...careful)).counts.keep, 3)
+    await sql`delete from v2_job_queue`
+    const gone = await run([workspace, folder], ...careful, '--max-deletes', '100%')
+    assert.is(reasonOf(gone, 'a'), 'Archived')
   })
 )
 

@@ -132,6 +132,7 @@ export default {
   retire: retireScripts,
   remove: removeScripts,
   blockers: scriptBlockers,
+  upkeep: ['health'],
   stated: row => Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field))),
   // Written with the rows: their parameters are known there alone.
   audit: () => [],
