@@ -37,6 +37,8 @@ export interface ScheduleTarget {
   readonly isFlow: boolean
   /** Hash of a script, version id of a flow, as decimal text. */
   readonly version: string
+  /** When that version was made. */
+  readonly since: Date
   readonly language: string | null
   readonly tag: string | null
   readonly timeout: number | null
