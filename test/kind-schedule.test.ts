@@ -66,7 +66,7 @@ const due = async ({ sql }: World): Promise<NonNullable<Awaited<ReturnType<typeo
   await becomeDue(sql)
   const job = await pull(sql)
   assert.ok(job, 'a job was due')
-  return job as NonNullable<typeof job>
+  return job
 }
 
 for (const release of releases) {
@@ -331,7 +331,9 @@ for (const release of releases) {
         while (!stop) {
           await sql`update v2_job_queue set scheduled_for = now() where not running`
           const job = await pull(sql)
-          if (job) await finish(sql, job), runs++
+          if (!job) continue
+          await finish(sql, job)
+          runs++
         }
         return runs
       }
@@ -344,14 +346,8 @@ for (const release of releases) {
       assert.ok((await working) > 0)
       for (const one of paths) {
         await apply(world, { ...every, path: one, args: { round: 5 } })
-        const jobs = await jobsOf(sql, one)
-        assert.is(jobs.length, 1, one)
-        assert.equal(
-          jobs.map(job => job.args),
-          [{ round: 5 }]
-            .slice(0, jobs[0]?.createdBy === 'schedule' ? 0 : 1)
-            .concat(jobs[0]?.createdBy === 'schedule' ? [{} as never] : [])
-        )
+        assert.is((await jobsOf(sql, one)).length, 1, one)
+        assert.equal((await rowOf(world, one))['args'], { round: 5 })
       }
     }))
 
@@ -654,7 +650,7 @@ for (const release of releases) {
           const counting = new Proxy(write, {
             apply: (target, self, args: unknown[]) => {
               if (Array.isArray(args[0]) && 'raw' in (args[0] as object)) statements++
-              return Reflect.apply(target as never, self, args as never) as unknown
+              return Reflect.apply(target as (...all: unknown[]) => unknown, self, args)
             }
           })
           await schedule.write(counting, writes, context)

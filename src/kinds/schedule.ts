@@ -125,6 +125,7 @@ export default {
   },
   retire: disableSchedules,
   audit,
+  stated: ({ [ARMED]: _armed, [ERROR]: _error, [PAUSED]: _paused, ...row }) => row,
   dropped: isDropped,
   details: scheduleDetails
 } satisfies Kind<ScheduleSpec, ScheduleFacts>
