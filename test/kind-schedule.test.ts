@@ -292,6 +292,8 @@ for (const release of releases) {
       await apply(world, simple)
       await becomeDue(sql)
       let release_ = (): void => {}
+      let take = (): void => {}
+      const taken = new Promise<void>(resolve => (take = resolve))
       const held = new Promise<void>(resolve => (release_ = resolve))
       let pulled = ''
       const worker = sql.begin(async tx => {
@@ -300,9 +302,10 @@ for (const release of releases) {
             select id from v2_job_queue where not running and scheduled_for <= now() for update skip locked limit 1)
           returning id::text`
         pulled = job?.['id'] as string
+        take()
         await held
       })
-      while (pulled === '') await new Promise(resolve => setTimeout(resolve, 5))
+      await taken
       const change = apply(world, { ...simple, args: { x: 2 } })
       await new Promise(resolve => setTimeout(resolve, 50))
       release_()
@@ -325,10 +328,10 @@ for (const release of releases) {
       const paths = ['a', 'b', 'c'].map(name => `f/ops/${name}`)
       const every = { schedule: '* * * * * *', scriptPath: script }
       for (const one of paths) await apply(world, { ...every, path: one })
-      let stop = false
+      const until = { stop: false }
       const worker = async (): Promise<number> => {
         let runs = 0
-        while (!stop) {
+        while (!until.stop) {
           await sql`update v2_job_queue set scheduled_for = now() where not running`
           const job = await pull(sql)
           if (!job) continue
@@ -342,7 +345,7 @@ for (const release of releases) {
         for (const one of paths) await apply(world, { ...every, path: one, args: { round } })
         await putScript(world, script)
       }
-      stop = true
+      until.stop = true
       assert.ok((await working) > 0)
       for (const one of paths) {
         await apply(world, { ...every, path: one, args: { round: 5 } })
@@ -611,7 +614,7 @@ for (const release of releases) {
       const { sql, database, context } = world
       const target = { workspace: 'w', path, fields: [] }
       const details = async (): Promise<Record<string, unknown>> => ({
-        ...(await database.read(read => schedule.details(read, [target], context))).get(targetKey('w', path))
+        ...(await database.read(read => schedule.details(read, [target]))).get(targetKey('w', path))
       })
       await apply(world, simple)
       const [job] = await jobsOf(sql, path)

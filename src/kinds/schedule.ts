@@ -120,7 +120,7 @@ export default {
   observe: readSchedules,
   write,
   async remove(sql, removals, context) {
-    await deleteSchedules(sql, removals, context)
+    await deleteSchedules(sql, removals)
     await clearJobs(sql, removals, context)
   },
   retire: disableSchedules,

@@ -1,7 +1,7 @@
 /** The job that a schedule's next occurrence is: contract, schedules §4–§6 and jobs §4–§9. */
 import type { Json } from '../model.ts'
 import { languageTag, type TagRules, tagFor } from './job-tags.ts'
-import type { Job } from './jobs.ts'
+import { hexOf, type Job } from './jobs.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
 /** A row of `schedule`, locked. */
@@ -168,8 +168,6 @@ function concurrencyOf(
   })
   return { concurrency: { limit, windowS: whole(target.concurrencyTimeWindowS), key } }
 }
-
-const hexOf = (hash: string): string => BigInt.asUintN(64, BigInt(hash)).toString(16).padStart(16, '0')
 
 type Module = JsonObject & { readonly id: string }
 

@@ -1,49 +1,37 @@
 /** What a status says of a schedule besides its state: contract, schedules §10. */
-import { type Context, type Details, type Sql, type Target, targetKey } from '../model.ts'
+import { type Details, type Sql, type Target, targetKey } from '../model.ts'
 import { placesJson } from './row-writer.ts'
+import { nextOf, readQueue } from './schedule-queue.ts'
 import { lastRun } from './schedule-store.ts'
 
 interface Read {
   readonly workspace: string
   readonly path: string
-  readonly next: Date | null
   readonly last: Date | null
   readonly result: string | null
 }
 
 const seconds = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`
 
-/** For all schedules at once; a next run in the past waits for a worker. */
-export async function scheduleDetails(
-  sql: Sql,
-  targets: readonly Target[],
-  _context: Context
-): Promise<ReadonlyMap<string, Details>> {
+/** For all schedules at once. */
+export async function scheduleDetails(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, Details>> {
   const rows = await sql<Read[]>`
-    with wanted as materialized (
-      select s.workspace_id, s.path, s.script_path
-        from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-        join schedule s on s.workspace_id = j.workspace and s.path = j.path),
-    queue as (
-      select s.workspace_id, s.path, min(q.scheduled_for) as next
-        from v2_job_queue q
-        join v2_job o on o.id = q.id
-        join wanted s on s.workspace_id = o.workspace_id and s.path = o.trigger
-       where o.trigger_kind = 'schedule' and o.parent_job is null and not q.running
-       group by 1, 2)
-    select s.workspace_id as workspace, s.path, q.next, l.at as last, l.status as result
-      from wanted s
-      left join queue q on q.workspace_id = s.workspace_id and q.path = s.path
+    select s.workspace_id as workspace, s.path, l.at as last, l.status as result
+      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
+      join schedule s on s.workspace_id = j.workspace and s.path = j.path
       left join ${lastRun(sql)} l on true`
+  const queue = await readQueue(sql, targets)
   return new Map(
-    rows.map(({ workspace, path, next, last, result }) => [
-      targetKey(workspace, path),
-      {
+    rows.map(({ workspace, path, last, result }) => {
+      const key = targetKey(workspace, path)
+      const next = nextOf(queue.get(key))
+      const details = {
         ...(next && { nextRun: seconds(next) }),
         ...(last && { lastRun: seconds(last) }),
         ...(result !== null && { lastResult: result })
       }
-    ])
+      return [key, details]
+    })
   )
 }
 

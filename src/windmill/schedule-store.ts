@@ -4,6 +4,7 @@ import { targetKey } from '../model.ts'
 import { labelsRead } from './labels.ts'
 import { retryRead } from './retry.ts'
 import { placesJson } from './row-writer.ts'
+import { armedBy, readQueue } from './schedule-queue.ts'
 import { ARMED } from './schedule-spec.ts'
 
 interface Place {
@@ -54,44 +55,15 @@ function columnsFor({ capabilities }: Context): readonly Column[] {
 const places = (sql: Sql, targets: readonly Place[]) =>
   sql`jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)`
 
-/**
- * Per schedule: the newest version of what it starts, and `armed` (contract: schedules §9, §5). A job that is being run
- * counts, because the worker pushes the next one; one that is pinned to an older version, or starts something else, is
- * outdated. Not the time of the job: that moves with every occurrence.
- */
-const states = (sql: Sql, targets: readonly Place[]) => sql`
-  wanted as materialized (
-    select s.workspace_id as workspace, s.path, s.enabled, s.script_path, s.xmin as mark,
-           case when s.is_flow then (
-             select f.versions[array_upper(f.versions, 1)]::text from flow f
-              where f.workspace_id = s.workspace_id and f.path = s.script_path)
-           else (
-             select c.hash::text from script c
-              where c.workspace_id = s.workspace_id and c.path = s.script_path and not c.archived
-              order by c.created_at desc limit 1) end as version
-      from ${places(sql, targets)}
-      join schedule s on s.workspace_id = j.workspace and s.path = j.path),
-  queue as (
-    select w.workspace, w.path,
-           bool_or(not b.begun) as queued,
-           bool_or(b.begun and o.runnable_path = w.script_path) as alive,
-           bool_or(not b.begun and (o.runnable_path is distinct from w.script_path or not coalesce(
-             case when o.runnable_id is not null then o.runnable_id::text = w.version
-                  when jsonb_typeof(o.raw_flow->'modules') = 'array' then not exists (
-                    select from jsonb_array_elements(o.raw_flow->'modules') m
-                     where m->'value'->>'hash' is not null and m->>'id' = 'a'
-                       and m->'value'->>'hash' <> lpad(to_hex(w.version::bigint), 16, '0')) end, true))) as outdated
-      from v2_job_queue q
-      join v2_job o on o.id = q.id
-      join wanted w on w.workspace = o.workspace_id and w.path = o.trigger
-     cross join lateral (select q.running or q.suspend_until is not null as begun) b
-     where o.trigger_kind = 'schedule' and o.flow_step_id is null and o.parent_job is null
-     group by 1, 2),
-  states as (
-    select w.workspace, w.path, w.version,
-           case when q.queued and q.outdated then 'outdated'
-                when q.queued or (q.alive and w.enabled) then 'true' else 'false' end as armed
-      from wanted w left join queue q on q.workspace = w.workspace and q.path = w.path)`
+/** The newest version of what a schedule starts: a script that is not archived, the last version of a flow. */
+const version = (sql: Sql) => sql`
+  case when s.is_flow then (
+    select f.versions[array_upper(f.versions, 1)]::text from flow f
+     where f.workspace_id = s.workspace_id and f.path = s.script_path)
+  else (
+    select c.hash::text from script c
+     where c.workspace_id = s.workspace_id and c.path = s.script_path and not c.archived
+     order by c.created_at desc limit 1) end`
 
 /** Of its columns, a pause that is over counts for nothing: the next push clears it. */
 const pause = (sql: Sql) => sql`case when s.paused_until > now() then s.paused_until end`
@@ -118,15 +90,30 @@ export async function scheduleTokens(
   const skip = capabilities.has('schedule', 'dynamic_skip')
     ? sql`exists (select from script c where c.workspace_id = s.workspace_id and c.path = s.dynamic_skip and not c.archived)`
     : sql`false`
-  const rows = await sql<{ workspace: string; path: string; token: string }[]>`
-    with ${states(sql, targets)}
-    select t.workspace, t.path, concat_ws(' ', t.armed, t.version, l.status, ${skip}, w.deleted,
-           md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as token
-      from states t
-      join schedule s on s.workspace_id = t.workspace and s.path = t.path
-      join workspace w on w.id = t.workspace
+  const rows = await sql<Marked[]>`
+    select s.workspace_id as workspace, s.path, s.enabled, s.script_path as "scriptPath", ${version(sql)} as version,
+           concat_ws(' ', l.status, ${skip}, w.deleted,
+           md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as mark
+      from ${places(sql, targets)}
+      join schedule s on s.workspace_id = j.workspace and s.path = j.path
+      join workspace w on w.id = s.workspace_id
       left join ${lastRun(sql)} l on true`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
+  const queue = await readQueue(sql, targets)
+  return new Map(
+    rows.map(row => {
+      const key = targetKey(row.workspace, row.path)
+      return [key, `${JSON.stringify(armedBy(row, queue.get(key)))} ${row.version} ${row.mark}`]
+    })
+  )
+}
+
+interface Marked {
+  readonly workspace: string
+  readonly path: string
+  readonly enabled: boolean
+  readonly scriptPath: string
+  readonly version: string | null
+  readonly mark: string
 }
 
 interface Stored {
@@ -134,7 +121,9 @@ interface Stored {
   readonly path: string
   readonly editedAt: Date
   readonly editedBy: string
-  readonly armed: string
+  readonly enabled: boolean
+  readonly scriptPath: string
+  readonly version: string | null
   readonly runAs: string
   readonly labels: readonly string[] | null
   readonly retry: Json
@@ -152,15 +141,15 @@ export async function readSchedules(
     ? sql`nullif(s.dynamic_skip, '') as "dynamicSkip",`
     : sql``
   const rows = await sql<Stored[]>`
-    with ${states(sql, targets)}
-    select t.workspace, t.path, s.edited_at as "editedAt", s.edited_by as "editedBy", t.armed, ${runAsOf(sql, context)} as "runAs",
+    select s.workspace_id as workspace, s.path, s.edited_at as "editedAt", s.edited_by as "editedBy", ${version(sql)} as version, ${runAsOf(sql, context)} as "runAs",
            s.schedule || case when coalesce(s.cron_version, 'v1') = 'v1' then ' (syntax v1)' else '' end as schedule,
            case when not s.enabled then s.error end as error,
            to_char(${pause(sql)} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "pausedUntil", nullif(s.tag, '') as tag,
            ${skip} ${plain.map((one, at) => sql`${at === 0 ? sql`` : sql`, `}s.${sql(one.column)} as ${sql(one.field)}`)}
-      from states t
-      join schedule s on s.workspace_id = t.workspace and s.path = t.path`
-  return rows.map(({ workspace, path, editedAt, editedBy, armed, labels, ...row }) => ({
+      from ${places(sql, targets)}
+      join schedule s on s.workspace_id = j.workspace and s.path = j.path`
+  const queue = await readQueue(sql, targets)
+  return rows.map(({ workspace, path, editedAt, editedBy, version, labels, ...row }) => ({
     workspace,
     path,
     editedAt,
@@ -169,7 +158,7 @@ export async function readSchedules(
       ...row,
       retry: retryRead(row.retry),
       ...(labels !== undefined && { labels: labelsRead(labels) }),
-      [ARMED]: armed === 'outdated' ? armed : armed === 'true'
+      [ARMED]: armedBy({ ...row, version }, queue.get(targetKey(workspace, path)))
     } as Row
   }))
 }
@@ -252,7 +241,7 @@ function valueSql({ field, as, empty }: Column): string {
 const quoted = (name: string): string => `"${name}"`
 
 /** The rows alone; their jobs are cleared after, while no worker can push another one. */
-export async function deleteSchedules(sql: Sql, schedules: readonly Place[], _context: Context): Promise<void> {
+export async function deleteSchedules(sql: Sql, schedules: readonly Place[]): Promise<void> {
   if (schedules.length === 0) return
   await sql`
     delete from schedule s using ${places(sql, schedules)} where s.workspace_id = j.workspace and s.path = j.path`
