@@ -611,7 +611,7 @@ for (const release of releases) {
 
   test(`${release}: the status tells next run, last run and last result`, () =>
     inWorld(release, async world => {
-      const { sql, database, context } = world
+      const { sql, database } = world
       const target = { workspace: 'w', path, fields: [] }
       const details = async (): Promise<Record<string, unknown>> => ({
         ...(await database.read(read => schedule.details(read, [target]))).get(targetKey('w', path))

@@ -72,7 +72,7 @@ const switched = (resource: string, enabled: boolean): AuditEntry => ({
 export default {
   kind: 'WindmillSchedule',
   plural: 'windmillschedules',
-  after: ['WindmillFolder'],
+  after: ['WindmillScript', 'WindmillFlow'],
   rules: 1,
   uses: {
     schedule: [

@@ -88,20 +88,6 @@ const hints: Readonly<Record<string, Hints>> = {
     }
   },
   WindmillSchedule: {
-    // Until scripts and flows are kinds, and then only for what no example makes.
-    arrange: `
-      insert into script (workspace_id, hash, path, summary, description, content, created_by, language, lock)
-      select 'demo', 900 + n, path, '', '', '', 'iac_controller', 'deno', ''
-        from unnest('{f/crm/nightly_report,f/ops/on_error,f/ops/on_success,f/ops/is_business_day}'::text[]) with ordinality t(path, n)
-       where not exists (select from script s where s.workspace_id = 'demo' and s.path = t.path);
-      insert into flow (workspace_id, path, summary, description, value, edited_by)
-      values ('demo', 'f/crm/cleanup', '', '', '{"modules": []}', 'iac_controller') on conflict do nothing;
-      with made as (
-        insert into flow_version (workspace_id, path, value, created_by)
-        select 'demo', 'f/crm/cleanup', '{"modules": []}', 'iac_controller'
-         where not exists (select from flow_version where workspace_id = 'demo' and path = 'f/crm/cleanup') returning id)
-      update flow f set versions = versions || made.id from made
-       where f.workspace_id = 'demo' and f.path = 'f/crm/cleanup'`,
     changed: {
       schedule: '15 4 * * 1-5',
       timezone: 'America/New_York',
