@@ -5,7 +5,7 @@ import { clearJobs, disableSchedules, settleSchedules } from '../windmill/schedu
 import { compileSchedule } from '../windmill/schedule-compile.ts'
 import { readFacts, type ScheduleFacts } from '../windmill/schedule-facts.ts'
 import { ARMED, ERROR, isDropped, PAUSED, rearming, retiming, type ScheduleSpec } from '../windmill/schedule-spec.ts'
-import { scheduleDetails } from '../windmill/schedule-status.ts'
+import { isNewsOfSchedule, scheduleDetails } from '../windmill/schedule-status.ts'
 import { deleteSchedules, readSchedules, scheduleTokens, writeSchedules } from '../windmill/schedule-store.ts'
 
 /** The stated fields that differ from the row as it was read; all of them in a new row. */
@@ -127,5 +127,7 @@ export default {
   audit,
   stated: ({ [ARMED]: _armed, [ERROR]: _error, [PAUSED]: _paused, ...row }) => row,
   dropped: isDropped,
-  details: scheduleDetails
+  details: scheduleDetails,
+  isNews: isNewsOfSchedule,
+  upkeep: [ARMED]
 } satisfies Kind<ScheduleSpec, ScheduleFacts>
