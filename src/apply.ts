@@ -137,6 +137,14 @@ async function audit(session: Session, kind: AnyKind, writes: readonly Write[], 
   await writeAudit(sql, entries, session.context)
 }
 
+/** What is remembered, and so told: what was told before, where the rest is no news. */
+function told(kind: AnyKind, own: Entry | undefined, details: Details): Details {
+  if (!own || !kind.isNews || kind.isNews(own.details, details, new Date())) return details
+  const { nextRun: _next, lastRun: _last, ...rest } = details
+  const { nextRun, lastRun } = own.details
+  return { ...rest, ...(nextRun !== undefined && { nextRun }), ...(lastRun !== undefined && { lastRun }) }
+}
+
 /** What the ledger is to say about an object that landed. */
 function entryOf(
   session: Session,
@@ -162,7 +170,7 @@ function entryOf(
     base,
     fields,
     deployed,
-    details: { ...edited, ...found.details },
+    details: told(kind, own, { ...edited, ...found.details }),
     token: found.token ?? '',
     refs: admitted.refs,
     deletionPolicy: admitted.policies.deletion,

@@ -30,6 +30,7 @@ const catalogue = {
   TakenBySomebodyElse: { scope: 'object', exit: 1 },
   UserNotFound: { scope: 'object', exit: 1 },
   ReferenceNotFound: { scope: 'object', exit: 1 },
+  DisabledByWindmill: { scope: 'object', exit: 1 },
   NotSupportedByWindmill: { scope: 'object', exit: 1 },
   IdentityConflict: { scope: 'object', exit: 1 },
   WriteRejected: { scope: 'object', exit: 1 },

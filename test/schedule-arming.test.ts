@@ -122,7 +122,7 @@ for (const variant of variants) {
         failure_module: { type: 'WaitingForPriorSteps', id: 'oops' },
         preprocessor_module: null,
         cleanup_module: {}
-      } as never)
+      })
     }))
 
   test(`${variant}: a new version is pushed in place of the old one, at the same time, a running job is left alone`, () =>
@@ -147,7 +147,7 @@ for (const variant of variants) {
         (await jobsOf(sql, 'f/ops/daily')).map(one => [one.id, one.running]),
         [[due?.id, true]]
       )
-      await finish(sql, due as NonNullable<typeof due>)
+      await finish(sql, due)
       assert.equal(
         (await jobsOf(sql, 'f/ops/daily')).map(one => one.runnable),
         [hash]
@@ -197,7 +197,7 @@ for (const release of releases.filter(one => one !== '1.463.2')) {
           job?.flowStatus?.modules.map(one => one.id),
           ['skip_validation', 'a']
         )
-        const [skip, main] = job?.rawFlow?.modules as unknown as readonly [SkipModule, MainModule]
+        const [skip, main] = (job?.rawFlow?.modules ?? []) as unknown as readonly [SkipModule, MainModule]
         assert.match(skip.value.input_transforms.scheduled_for.value, /T03:00:00\+00:00$/)
         assert.is(main.value.type, target.isFlow ? 'flow' : 'script')
         assert.is(main.pass_flow_input_directly ?? false, target.isFlow)

@@ -140,7 +140,7 @@ function auditOf(
 }
 
 /** A hash as Windmill shows it: 16 hexadecimal digits of the two's complement (contract: scripts §2.2). */
-const hexOf = (hash: string): string => BigInt.asUintN(64, BigInt(hash)).toString(16).padStart(16, '0')
+export const hexOf = (hash: string): string => BigInt.asUintN(64, BigInt(hash)).toString(16).padStart(16, '0')
 
 /** As Windmill's: milliseconds since 1970 in 48 bits, then chance, without version bits (contract: jobs §5). */
 function newJobId(): string {

@@ -10,6 +10,7 @@ import { readTagRules } from './job-tags.ts'
 import { dropJobs, type Job, pushJobs } from './jobs.ts'
 import { placesJson } from './row-writer.ts'
 import { identityOf, jobOf, type Schedule, type ScheduleTarget, type Surroundings, Unarmable } from './schedule-jobs.ts'
+import { ofSchedules } from './schedule-queue.ts'
 import { findKnown, findTargets, type Runnable, runnableKey } from './schedule-targets.ts'
 
 export type { Runnable } from './schedule-targets.ts'
@@ -137,11 +138,10 @@ async function lockQueued(
   schedules: readonly { readonly workspace: string; readonly path: string }[]
 ): Promise<readonly Queued[]> {
   return sql<Queued[]>`
-    select q.id::text, j.workspace, j.path, q.scheduled_for as "scheduledFor"
+    select q.id::text, o.workspace_id as workspace, o.trigger as path, q.scheduled_for as "scheduledFor"
       from v2_job_queue q
       join v2_job o on o.id = q.id
-      join ${placesOf(sql, schedules)} on o.workspace_id = j.workspace and o.trigger = j.path
-     where o.trigger_kind = 'schedule' and o.flow_step_id is null and not q.running and q.suspend_until is null
+     where ${ofSchedules(sql, schedules)} and o.flow_step_id is null and not q.running and q.suspend_until is null
      order by q.scheduled_for
        for update of q`
 }
@@ -153,9 +153,8 @@ async function findAlive(sql: Sql, schedules: readonly Schedule[]): Promise<Read
     select distinct s.workspace_id as workspace, s.path
       from v2_job_queue q
       join v2_job o on o.id = q.id
-      join ${placesOf(sql, schedules)} on o.workspace_id = j.workspace and o.trigger = j.path
-      join schedule s on s.workspace_id = j.workspace and s.path = j.path and s.script_path = o.runnable_path
-     where o.trigger_kind = 'schedule' and o.parent_job is null and (q.running or q.suspend_until is not null)`
+      join schedule s on s.workspace_id = o.workspace_id and s.path = o.trigger and s.script_path = o.runnable_path
+     where ${ofSchedules(sql, schedules)} and o.parent_job is null and (q.running or q.suspend_until is not null)`
   return new Set(rows.map(keyOf))
 }
 

@@ -1,7 +1,7 @@
 /** The job that a schedule's next occurrence is: contract, schedules §4–§6 and jobs §4–§9. */
 import type { Json } from '../model.ts'
 import { languageTag, type TagRules, tagFor } from './job-tags.ts'
-import type { Job } from './jobs.ts'
+import { hexOf, type Job } from './jobs.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
 /** A row of `schedule`, locked. */
@@ -37,6 +37,8 @@ export interface ScheduleTarget {
   readonly isFlow: boolean
   /** Hash of a script, version id of a flow, as decimal text. */
   readonly version: string
+  /** When that version was made. */
+  readonly since: Date
   readonly language: string | null
   readonly tag: string | null
   readonly timeout: number | null
@@ -166,8 +168,6 @@ function concurrencyOf(
   })
   return { concurrency: { limit, windowS: whole(target.concurrencyTimeWindowS), key } }
 }
-
-const hexOf = (hash: string): string => BigInt.asUintN(64, BigInt(hash)).toString(16).padStart(16, '0')
 
 type Module = JsonObject & { readonly id: string }
 

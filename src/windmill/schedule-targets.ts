@@ -44,7 +44,7 @@ async function findScripts(
 ): Promise<readonly ScheduleTarget[]> {
   if (wanted.length === 0) return []
   return sql<ScheduleTarget[]>`
-    select j.workspace, j.path, false as "isFlow", t.hash::text as version, t.language::text, t.tag, t.timeout,
+    select j.workspace, j.path, false as "isFlow", t.hash::text as version, t.created_at as since, t.language::text, t.tag, t.timeout,
            t.dedicated_worker as dedicated, t.created_by as author, t.on_behalf_of_email as "onBehalfOfEmail",
            ${onBehalfOf(sql, context, 'script')} as "onBehalfOf", t.cache_ttl as "cacheTtl", t.priority::int,
            t.concurrent_limit as "concurrentLimit", t.concurrency_time_window_s as "concurrencyTimeWindowS",
@@ -60,7 +60,7 @@ async function findScripts(
 async function findFlows(sql: Sql, wanted: readonly Runnable[], context: Context): Promise<readonly ScheduleTarget[]> {
   if (wanted.length === 0) return []
   return sql<ScheduleTarget[]>`
-    select j.workspace, j.path, true as "isFlow", v.id::text as version, null as language, t.tag,
+    select j.workspace, j.path, true as "isFlow", v.id::text as version, v.created_at as since, null as language, t.tag,
            null::int as timeout, t.dedicated_worker as dedicated, t.edited_by as author,
            t.on_behalf_of_email as "onBehalfOfEmail", ${onBehalfOf(sql, context, 'flow')} as "onBehalfOf",
            f.value->'cache_ttl' as "cacheTtl", f.value->'priority' as priority,

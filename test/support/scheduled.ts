@@ -103,7 +103,8 @@ export interface QueuedJob {
 }
 
 /** What the queue holds for a schedule, by time. */
-export const jobsOf = (sql: postgres.Sql, trigger: string): Promise<readonly QueuedJob[]> => sql<QueuedJob[]>`
+export const jobsOf = async (sql: postgres.Sql, trigger: string): Promise<readonly QueuedJob[]> => [
+  ...(await sql<QueuedJob[]>`
   select j.id, j.kind::text, j.runnable_id::text as runnable, j.runnable_path as path, j.tag, q.tag as "queueTag",
          j.script_lang::text as language, q.running, q.scheduled_for as "scheduledFor", j.created_by as "createdBy",
          j.permissioned_as as "permissionedAs", j.permissioned_as_email as email, j.args, j.raw_flow as "rawFlow",
@@ -114,4 +115,5 @@ export const jobsOf = (sql: postgres.Sql, trigger: string): Promise<readonly Que
     left join v2_job_runtime r on r.id = j.id
     left join job_perms p on p.job_id = j.id
    where j.trigger_kind = 'schedule' and j.trigger = ${trigger}
-   order by q.scheduled_for`
+   order by q.scheduled_for`)
+]

@@ -118,11 +118,11 @@ function secretsWith(
   })
 }
 
-/** Only what must be stated. */
+/** Only what must be stated, and what hints call fixed. */
 export function bare({ kind, spec }: Pick<Cr, 'kind' | 'spec'>): Fields {
   let left = spec
   for (const name of Object.keys(spec)) {
-    if (name === 'workspace') continue
+    if (name === 'workspace' || hintsOf(kind).fixed?.includes(name)) continue
     const { [name]: _, ...rest } = left
     if (crds.validator(kind)(rest).faults.length === 0) left = rest
   }

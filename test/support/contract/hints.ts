@@ -87,6 +87,31 @@ const hints: Readonly<Record<string, Hints>> = {
       variable: { description: `'marked'`, extra_perms: `'{"u/mark": true}'`, labels: `'{marked}'` }
     }
   },
+  WindmillSchedule: {
+    changed: {
+      schedule: '15 4 * * 1-5',
+      timezone: 'America/New_York',
+      onFailure: 'f/ops/on_success',
+      onRecovery: 'f/ops/on_error',
+      onSuccess: 'script/f/ops/on_error',
+      'retryConfig.exponentialDelay': 20,
+      'retry.exponential.seconds': 3,
+      'retry.exponential.random_factor': 20
+    },
+    fixed: ['scriptPath', 'isFlow', 'runAs', 'dynamicSkip', 'tag', 'paused'],
+    shownAs: { retryConfig: 'retry' },
+    marks: {
+      schedule: {
+        summary: `'marked'`,
+        extra_perms: `'{"u/mark": true}'`,
+        on_success: `'script/f/marked/handler'`,
+        on_success_extra_args: `'{"marked": true}'`,
+        ws_error_handler_muted: 'true',
+        labels: `'{marked}'`,
+        description: `'marked'`
+      }
+    }
+  },
   WindmillResource: {
     shownAs: { valueFrom: 'linked', valuesFrom: 'linked' },
     neighbour: { value: `'{}'` },
