@@ -12,6 +12,7 @@ import {
   type Json,
   type Listed,
   objectKey,
+  type Row,
   type Sql,
   type State,
   type Status,
@@ -235,13 +236,8 @@ function isSameEntry(a: Entry, b: Entry): boolean {
   return (Object.keys(b) as (keyof Entry)[]).every(same)
 }
 
-/** Times alone are no reason to write anything. */
-const lasting = ({ hash, lockState, lockMessage, lastResult }: Details) => ({
-  hash,
-  lockState,
-  lockMessage,
-  lastResult
-})
+/** When somebody last edited the row is no reason to write anything; which other times are, `isNews` says. */
+const lasting = ({ lastModifiedInDb: _edited, ...rest }: Details): Row => rest
 
 /** Keeps the ledger in memory true to the one in the database. */
 export function remember(ledger: Ledger, entry: Entry): void {

@@ -2,7 +2,7 @@
 
 import type { Admitted, Refused } from './admit.ts'
 import { isObjectError, SyncError } from './errors.ts'
-import { type Digest, digestOf, marksOf, sealed } from './fingerprint.ts'
+import { type Digest, digestOf, marksOf, sealed, without } from './fingerprint.ts'
 import {
   type AnyKind,
   type Compiled,
@@ -128,48 +128,32 @@ function cleared(kind: AnyKind, row: Row, entry: Entry | undefined): Row {
 
 function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision'> & { target: Target }): Decided {
   const { admitted, live, entry } = one
-  const want = judged(kind, sealed(one.want, kind.rewritten))
-  const seen = live && comparable(kind, live, entry)
   const key = targetKey(one.target.workspace, one.target.path)
   const other = session.ledger.of(kind.kind).others.has(key)
   const { changedAt } = admitted.input.listed
   const decision = decide({
-    want,
+    want: sealed(one.want, kind.rewritten),
     owner: other ? 'other' : entry && entry.state !== 'Released' ? 'us' : 'nobody',
     base: entry,
-    live: seen,
+    live: live && comparable(kind, live, entry),
     policies: admitted.policies,
     upkeep: kind.upkeep ?? [],
     specTime: changedAt ? Date.parse(changedAt) : undefined,
     rowTime: live?.editedAt?.getTime()
   })
-  return { ...one, decision: mended(kind, one.want, seen, decision) }
-}
-
-/** Without the fields that no person edits. */
-const judged = (kind: AnyKind, row: Row): Row =>
-  kind.upkeep ? Object.fromEntries(Object.entries(row).filter(([field]) => !kind.upkeep?.includes(field))) : row
-
-/** What is otherwise in sync gets back what a mishap took from it. */
-function mended(kind: AnyKind, want: Row, live: Row | undefined, decision: Decision): Decision {
-  if (!live || decision.write || (decision.op !== 'keep' && decision.op !== 'adopt')) return decision
-  const lost = (kind.upkeep ?? []).some(
-    field => field in want && digestOf({ v: want[field] ?? null }) !== digestOf({ v: live[field] ?? null })
-  )
-  if (!lost) return decision
-  return { ...decision, op: decision.op === 'keep' ? 'update' : 'adopt', write: 'update' }
+  return { ...one, decision }
 }
 
 /** A live row as it is compared with what was applied, and with what is wanted. */
 export const comparable = (kind: AnyKind, live: Observed, entry: Entry | undefined): Row =>
   sealed(live.row, kind.rewritten, isOwned(entry) ? live.asDeployed : [], entry?.deployed)
 
-/** What is remembered as applied: the stated fields alone. */
+/** What is remembered as applied: the stated fields alone, less those that nobody edits. */
 export function baseOf(
   kind: AnyKind,
   compiled: Compiled
 ): { base: Digest; fields: readonly string[]; deployed: Readonly<Record<string, string>> } {
-  const row = judged(kind, compiled.row)
+  const row = without(compiled.row, kind.upkeep ?? [])
   const deployed = marksOf(row, kind.rewritten)
   return { base: digestOf({ ...row, ...deployed }), fields: Object.keys(row).sort(), deployed }
 }

@@ -57,6 +57,10 @@ export function sealed(
   return { ...row, ...marksOf(row, rewritten), ...Object.fromEntries(remembered) }
 }
 
+/** A row less some of its fields. */
+export const without = (row: Row, fields: readonly string[]): Row =>
+  fields.length === 0 ? row : Object.fromEntries(Object.entries(row).filter(([field]) => !fields.includes(field)))
+
 /** The stated fields of a fuller row; a field that the row lacks counts as null. */
 export function project(row: Row, fields: readonly string[]): Row {
   const projected: Record<string, Json> = {}

@@ -8,7 +8,7 @@ import { initScript } from './database/ledger-schema.ts'
 import { loadKindFiles } from './kind-files.ts'
 import type { Log } from './log.ts'
 import type { AnyKind, Source } from './model.ts'
-import { checkKinds, notYet } from './registry.ts'
+import { checkKinds } from './registry.ts'
 import type { Report } from './report.ts'
 import { connectionsFor, run } from './run.ts'
 import { selectKinds } from './scope.ts'
@@ -25,7 +25,7 @@ export interface Surroundings {
 export async function runCommand(config: Config, around: Surroundings): Promise<Report | string> {
   if (config.command === 'init' && config.print) return initScript()
   const kinds = checkKinds(await loadKindFiles())
-  selectKinds([...kinds, ...notYet(kinds)], config.kinds)
+  selectKinds(kinds, config.kinds)
   const embedded = config.database === 'embedded' ? await startEmbedded() : undefined
   // Cluster and database are reached at the same time; whoever fails first is told.
   const source = config.command === 'init' ? undefined : openSource(config, { ...around, kinds })
@@ -97,7 +97,7 @@ async function openSource(
   const { from, watchNamespaces: namespaces, clusterId, context, concurrency } = config
   if (from !== undefined) {
     const { openDirectory } = await import('./files/source.ts')
-    const plurals = new Map([...kinds, ...notYet(kinds)].map(one => [one.kind, one.plural]))
+    const plurals = new Map(kinds.map(one => [one.kind, one.plural]))
     const source = await openDirectory(from, { kinds: plurals, log, namespaces })
     return clusterId === undefined ? source : { ...source, id: clusterId }
   }

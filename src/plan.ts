@@ -1,5 +1,5 @@
 /** The plan: a pure function from digests and policies to what is to be done. It names no kind and touches nothing. */
-import { digestOf, project } from './fingerprint.ts'
+import { digestOf, project, without } from './fingerprint.ts'
 import type { ConflictPolicy, DeletionPolicy, Difference, Entry, Op, Policies, Row, State } from './model.ts'
 
 /** All that a decision about one CR depends on. */
@@ -39,8 +39,17 @@ interface Compared {
 
 const synced = { own: true, state: 'Synced', reason: 'Synced', message: 'In sync with Windmill.' } as const
 
-/** The decision table of architecture §3, one row per branch. */
+/** What is otherwise in sync gets back what a mishap took from it; the rest of the table never looks at such fields. */
 export function decide(situation: Situation): Decision {
+  const { want, live, upkeep = [] } = situation
+  const decision = judge({ ...situation, want: without(want, upkeep) })
+  if (!live || decision.write || (decision.op !== 'keep' && decision.op !== 'adopt')) return decision
+  const lost = differences(want, live).some(one => upkeep.includes(one.field))
+  return lost ? { ...decision, op: decision.op === 'keep' ? 'update' : 'adopt', write: 'update' } : decision
+}
+
+/** The decision table of architecture §3, one row per branch. */
+function judge(situation: Situation): Decision {
   if (situation.owner === 'other') {
     return refuse(
       'OwnedByAnotherCluster',
@@ -70,7 +79,6 @@ function decideForeign(situation: Situation, live: Row): Decision {
   }
   if (differing.length === 0) return adopt
   const takeOver: Decision = { ...adopt, write: 'update' }
-  if (isUpkeep(situation, differing)) return takeOver
   const exists = `The path exists in Windmill with other content (${list(differing)})`
   if (adoption === 'always') return takeOver
   if (adoption === 'identical') return refuse('ExistsAlready', `${exists}; adopt is identical.`)
@@ -83,12 +91,9 @@ function decideForeign(situation: Situation, live: Row): Decision {
 function decideOwned(situation: Situation, live: Row): Decision {
   const compared = compare(situation, live)
   if (compared.liveIsWant) return keep
-  if (compared.liveIsBase || isUpkeep(situation, compared.differing)) return update
+  if (compared.liveIsBase) return update
   return compared.wantIsBase ? decideDrift(situation, compared) : decideBothEdited(situation, compared)
 }
-
-const isUpkeep = ({ upkeep = [] }: Situation, differing: readonly string[]): boolean =>
-  differing.every(field => upkeep.includes(field))
 
 /** Somebody edited the row through Windmill; the CR is as it was. */
 function decideDrift({ policies }: Situation, { differing }: Compared): Decision {

@@ -1,19 +1,6 @@
 /** The kinds there are: checked, and sorted into waves by what each comes after. */
 import type { AnyKind } from './model.ts'
 
-/** Kinds whose CRDs exist already and that a later version reconciles: their CRs are listed and told so. */
-const announced = [
-  { kind: 'WindmillScript', plural: 'windmillscripts' },
-  { kind: 'WindmillFlow', plural: 'windmillflows' },
-  { kind: 'WindmillApp', plural: 'windmillapps' },
-  { kind: 'WindmillSchedule', plural: 'windmillschedules' }
-] as const
-export type Announced = (typeof announced)[number]
-
-/** Those of them that no file in src/kinds reconciles yet. */
-export const notYet = (kinds: readonly Pick<AnyKind, 'kind'>[]): readonly Announced[] =>
-  announced.filter(one => !kinds.some(kind => kind.kind === one.kind))
-
 /** Throws for what a program error in a kind's file would otherwise make silently wrong. */
 export function checkKinds(
   modules: readonly { readonly file: string; readonly exported: unknown }[]

@@ -112,7 +112,7 @@ export function sentenceOf({ run, counts, objects }: Report): string {
 
 /** The report for people: a line per object that was not simply kept, then the sentence. */
 export function textOf(report: Report, options: { readonly diff: boolean; readonly verbose: boolean }): string {
-  const shown = foldLater(report.objects.filter(one => one.op !== 'keep' || options.verbose))
+  const shown = report.objects.filter(one => one.op !== 'keep' || options.verbose)
   const place = (one: Outcome): string => (one.name ? `${one.namespace}/${one.name}` : '-')
   const target = (one: Outcome): string => (one.path ? `${one.workspace}:${one.path}` : one.workspace)
   const rows = shown.map(one => [wordFor(one, report.run.command), one.kind, place(one), target(one)])
@@ -129,18 +129,6 @@ export function textOf(report: Report, options: { readonly diff: boolean; readon
 function telling({ state, reason, message }: Outcome): string {
   if (state === 'Synced') return message.replace(/^In sync with Windmill\. ?/, '')
   return message === '' ? '' : `${reason}: ${message}`
-}
-
-/** Kinds that come later are one line each, not one per object. */
-function foldLater(objects: readonly Outcome[]): readonly Outcome[] {
-  const later = objects.filter(one => one.reason === 'NotSupportedYet')
-  const kinds = [...new Set(later.map(one => one.kind))]
-  const folded = kinds.map((kind): Outcome => {
-    const some = later.filter(one => one.kind === kind)
-    const message = `${kind} is not supported yet by this version; ${some.length} left alone.`
-    return { ...(some[0] as Outcome), namespace: '', name: '', message }
-  })
-  return [...objects.filter(one => one.reason !== 'NotSupportedYet'), ...folded]
 }
 
 /** Unified for text of several lines, one line per side for everything else. */

@@ -6,20 +6,11 @@ import { saveRun } from './database/history.ts'
 import { loadLedger, openLedger, settleIncarnation } from './database/ledger.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
-import {
-  type AnyKind,
-  type Context,
-  type Entry,
-  LINKED,
-  type Listed,
-  objectKey,
-  type Stray,
-  targetKey
-} from './model.ts'
+import { type Context, type Entry, LINKED, objectKey, type Stray, targetKey } from './model.ts'
 import { pruneKind } from './prune.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
 import { reconcileKind } from './reconcile.ts'
-import { type Announced, notYet, wavesOf } from './registry.ts'
+import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
 import { isWatched, selectKinds } from './scope.ts'
 import { claimsByKind, engineView, isOwned, Outcomes, type Session, type World } from './session.ts'
@@ -141,7 +132,7 @@ function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, { readonl
 /** Lists all kinds at once, then finds out what may have changed. */
 async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
   const { config, source } = session
-  const wanted = selectKinds([...session.kinds, ...notYet(session.kinds)], config.kinds)
+  const wanted = selectKinds(session.kinds, config.kinds)
   const listings = await Promise.all(wanted.map(async kind => ({ kind, listing: await listKind(session, kind) })))
   const names = new Set([
     ...listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)),
@@ -150,10 +141,7 @@ async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
   for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
   for (const stray of source.strays()) tellStray(session, stray)
   const surveyed: Surveyed[] = []
-  for (const { kind, listing } of listings) {
-    if (isSupported(kind)) surveyed.push(await survey(session, kind, listing))
-    else tellAnnounced(session, listing ?? [])
-  }
+  for (const { kind, listing } of listings) surveyed.push(await survey(session, kind, listing))
   return surveyed
 }
 
@@ -165,27 +153,9 @@ function* ownedNamespaces({ ledger, config }: Session): Iterable<string> {
   }
 }
 
-const isSupported = (kind: AnyKind | Announced): kind is AnyKind => 'compile' in kind
-
 function tellStray(session: Session, { kind, namespace, name, error }: Stray): void {
   const { code: reason, message } = error
   session.outcomes.add({ op: 'error', kind, namespace, name, workspace: '', path: '', state: 'Error', reason, message })
-}
-
-function tellAnnounced(session: Session, listing: readonly Listed[]): void {
-  for (const { kind, namespace, name } of listing) {
-    session.outcomes.set({
-      op: 'skip',
-      kind,
-      namespace,
-      name,
-      workspace: '',
-      path: '',
-      state: '',
-      reason: 'NotSupportedYet',
-      message: `${kind} is not supported yet by this version; the object is left alone.`
-    })
-  }
 }
 
 /** Lets kinds refuse the run before its first write, for the workspaces that their CRs go to. */

@@ -41,10 +41,12 @@ export function statusOf(listed: Pick<Listed, 'generation'>, news: News): Status
 /** Kubernetes' times have no fractions. */
 export const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
 
-/** Tells statuses apart by everything but times; of the object with this uid. */
+/** Tells statuses apart by everything but the times of edits; of the object with this uid. */
 export function statusDigest(uid: string, status: Status): string {
-  const { state, reason, message, observedGeneration, workspace, hash, lockState, lockMessage, lastResult } = status
-  const parts = [uid, state, reason, message, observedGeneration, workspace, hash, lockState, lockMessage, lastResult]
+  const { state, reason, message, observedGeneration, workspace, hash, lockState, lockMessage } = status
+  const { lastResult, lastRun, nextRun } = status
+  const lock = [hash, lockState, lockMessage]
+  const parts = [uid, state, reason, message, observedGeneration, workspace, ...lock, lastResult, lastRun, nextRun]
   const text = JSON.stringify(parts.map(part => part ?? ''))
   return createHash('sha256').update(text).digest('base64url').slice(0, 22)
 }

@@ -219,21 +219,30 @@ async function movedTargets(session: Session, kind: AnyKind, entries: readonly E
       const key = targetKey(entry.workspace ?? '', entry.path ?? '')
       if (tokens.get(key) !== entry.token) moved.add(key)
     }
-    for (const key of await settledLocks(session, kind, some)) moved.add(key)
+    for (const key of await outdated(session, kind, some)) moved.add(key)
   }
   return moved
 }
 
-/** Those whose status says that a lock is pending although its job has ended: not every end moves a row of theirs. */
-async function settledLocks(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly string[]> {
-  const { details } = engineView(kind)
-  const pending = entries.filter(one => one.details.lockState === 'pending')
-  if (!details || pending.length === 0) return []
-  const targets = pending.map(({ workspace, path, fields }) => ({
+/**
+ * Those whose status has become untrue although no row of theirs moved: a lock that is pending no longer, times that have
+ * gone on by more than the kind thinks worth telling.
+ */
+async function outdated(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly string[]> {
+  const { details, isNews } = engineView(kind)
+  const doubtful = entries.filter(one => isNews || one.details.lockState === 'pending')
+  if (!details || doubtful.length === 0) return []
+  const targets = doubtful.map(({ workspace, path, fields }) => ({
     workspace: workspace ?? '',
     path: path ?? '',
     fields
   }))
   const found = await session.database.read(sql => details(sql, targets, session.context))
-  return targets.map(one => targetKey(one.workspace, one.path)).filter(key => found.get(key)?.lockState !== 'pending')
+  const now = new Date()
+  return doubtful.flatMap(entry => {
+    const key = targetKey(entry.workspace ?? '', entry.path ?? '')
+    const after = found.get(key) ?? {}
+    const isLockNews = entry.details.lockState === 'pending' && after.lockState !== 'pending'
+    return isLockNews || isNews?.(entry.details, after, now) ? [key] : []
+  })
 }

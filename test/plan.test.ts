@@ -173,7 +173,7 @@ for (const [name, input, passes] of guards) {
 test('what nobody edits is mended under every policy, unless something else was edited as well', () => {
   const wanted: Row = { ...want, armed: true }
   const ask = (live: Row, conflict: ConflictPolicy, owner: Situation['owner'] = 'us'): string => {
-    const known = owner === 'us' ? base(wanted) : undefined
+    const known = owner === 'us' ? base(want) : undefined
     const situation = { want: wanted, owner, base: known, live, policies: policies(conflict), upkeep: ['armed'] }
     const { op, write } = decide({ ...situation, specTime: undefined, rowTime: undefined })
     return `${op} ${write ?? '-'}`

@@ -344,18 +344,6 @@ test(
 )
 
 test(
-  'kinds that come later are told so, and are no failure',
-  withBench(async ({ run }) => {
-    const report = await run([
-      workspace,
-      cr('Schedule', 's', { path: 'f/ops/s', schedule: '0 0 * * *', scriptPath: 'f/a/b' })
-    ])
-    assert.is(reasonOf(report, 's'), 'NotSupportedYet')
-    assert.is(report.run.exitCode, 0)
-  })
-)
-
-test(
   'a dump that was restored elsewhere is compared once and not written',
   withBench(async ({ run, sql }) => {
     const manifests = [workspace, folder, variable('a')]
