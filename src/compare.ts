@@ -139,7 +139,6 @@ function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision
     base: entry,
     live: seen,
     policies: admitted.policies,
-    upkeep: kind.upkeep ?? [],
     specTime: changedAt ? Date.parse(changedAt) : undefined,
     rowTime: live?.editedAt?.getTime()
   })

@@ -246,8 +246,6 @@ export interface Kind<Spec = unknown, Facts = unknown> {
    * itself all the time is no news, and the ledger goes on remembering what the status says.
    */
   readonly isNews?: (before: Details, after: Details, now: Date) => boolean
-  /** Fields that nobody edits (the job of a schedule): a difference in these alone is mended, whatever the conflict policy. */
-  readonly upkeep?: readonly string[]
   /**
    * Fields that Windmill rewrites after a deploy (locks added to a flow's value, unknown keys dropped). The engine
    * remembers the digest of what was deployed and compares with that where `observe` says `asDeployed`.

@@ -11,8 +11,6 @@ export interface Situation {
   /** All modelled fields of the live row; undefined when there is none. */
   readonly live: Row | undefined
   readonly policies: Policies
-  /** Fields that nobody edits: a difference in these alone is mended under every policy. */
-  readonly upkeep?: readonly string[]
   /** When the spec and the row were last edited, milliseconds since 1970; undefined when unknown (then the row is older). */
   readonly specTime: number | undefined
   readonly rowTime: number | undefined
@@ -70,7 +68,6 @@ function decideForeign(situation: Situation, live: Row): Decision {
   }
   if (differing.length === 0) return adopt
   const takeOver: Decision = { ...adopt, write: 'update' }
-  if (isUpkeep(situation, differing)) return takeOver
   const exists = `The path exists in Windmill with other content (${list(differing)})`
   if (adoption === 'always') return takeOver
   if (adoption === 'identical') return refuse('ExistsAlready', `${exists}; adopt is identical.`)
@@ -83,12 +80,9 @@ function decideForeign(situation: Situation, live: Row): Decision {
 function decideOwned(situation: Situation, live: Row): Decision {
   const compared = compare(situation, live)
   if (compared.liveIsWant) return keep
-  if (compared.liveIsBase || isUpkeep(situation, compared.differing)) return update
+  if (compared.liveIsBase) return update
   return compared.wantIsBase ? decideDrift(situation, compared) : decideBothEdited(situation, compared)
 }
-
-const isUpkeep = ({ upkeep = [] }: Situation, differing: readonly string[]): boolean =>
-  differing.every(field => upkeep.includes(field))
 
 /** Somebody edited the row through Windmill; the CR is as it was. */
 function decideDrift({ policies }: Situation, { differing }: Compared): Decision {

@@ -170,20 +170,4 @@ for (const [name, input, passes] of guards) {
   })
 }
 
-test('what nobody edits is mended under every policy, unless something else was edited as well', () => {
-  const wanted: Row = { ...want, armed: true }
-  const ask = (live: Row, conflict: ConflictPolicy, owner: Situation['owner'] = 'us'): string => {
-    const known = owner === 'us' ? base(wanted) : undefined
-    const situation = { want: wanted, owner, base: known, live, policies: policies(conflict), upkeep: ['armed'] }
-    const { op, write } = decide({ ...situation, specTime: undefined, rowTime: undefined })
-    return `${op} ${write ?? '-'}`
-  }
-  for (const conflict of ['crd-wins', 'db-wins', 'last-write-wins'] as const) {
-    assert.is(ask({ ...want, armed: false }, conflict), 'update update')
-    assert.is(ask({ ...want, armed: false }, conflict, 'nobody'), 'adopt update')
-    assert.is(ask({ ...want, armed: true }, conflict), 'keep -')
-  }
-  assert.is(ask({ value: 'edited', armed: false }, 'db-wins'), 'skip -')
-})
-
 test.run()
