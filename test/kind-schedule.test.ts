@@ -4,7 +4,7 @@ import { targetKey } from '../src/model.ts'
 import { isListed } from '../src/windmill/custom-tags.ts'
 import { isNewsOfSchedule } from '../src/windmill/schedule-status.ts'
 import { applyOne, type Done, listedOf } from './support/kind.ts'
-import { jobsOf, putFlow, putSchedule, putScript, putUsers } from './support/scheduled.ts'
+import { jobsOf, putFlow, putSchedule, putScript, putUser, putUsers } from './support/scheduled.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, type Release, releases, type World } from './support/windmill.ts'
 import { becomeDue, finish, pull, pushNext } from './support/worker.ts'
@@ -507,6 +507,71 @@ for (const release of releases) {
       await world.sql`update usr set disabled = true where username = 'alice'`
       const { message } = await refusal(world, { ...simple, args: { x: 1 } })
       assert.match(message, /cannot be armed: u\/alice, who it runs as, is no enabled user/)
+    }))
+
+  test(`${release}: an e-mail address that does not fit is refused before it is an error of the database (trap 6)`, () =>
+    inWorld(release, async world => {
+      const email = `${'x'.repeat(45)}@example.com`
+      await putUser(world.sql, 'long', email)
+      const spec = { ...simple, runAs: 'u/long' }
+      if (release === '2026-08') {
+        await apply(world, spec)
+        assert.is((await rowOf(world))['email'], email)
+        return
+      }
+      assert.match(
+        (await refusal(world, spec)).message,
+        /runAs: the e-mail address of the user: .*at most 50 characters/
+      )
+    }))
+
+  test(`${release}: clearing spares steps of flows, flows that wait for an approval, and what others queued (trap 10)`, () =>
+    inWorld(release, async world => {
+      const { sql } = world
+      await apply(world, { ...simple, scriptPath: flow, isFlow: true })
+      await apply(world, { ...simple, path: 'f/ops/other', scriptPath: flow, isFlow: true })
+      const [mine] = await jobsOf(sql, path)
+      const copy = async (
+        name: string,
+        job: Record<string, unknown>,
+        queued: Record<string, unknown>
+      ): Promise<void> => {
+        const [old] = await sql`select * from v2_job where id = ${mine?.id ?? ''}`
+        const [id] = await sql`select gen_random_uuid()::text as id`
+        await sql`insert into v2_job ${sql({ ...old, args: sql.json({ name }), id: id?.['id'], ...job } as never)}`
+        const row = {
+          id: id?.['id'],
+          workspace_id: 'w',
+          running: false,
+          scheduled_for: new Date(),
+          tag: 'flow',
+          ...queued
+        }
+        await sql`insert into v2_job_queue ${sql(row as never)}`
+      }
+      await copy('step', { flow_step_id: 'a', parent_job: mine?.id }, {})
+      await copy(
+        'approval',
+        {},
+        { suspend: 1, suspend_until: new Date(Date.now() + 3_600_000), started_at: new Date() }
+      )
+      await copy('by hand', { trigger: null, trigger_kind: null }, {})
+      await apply(world, { ...simple, scriptPath: flow, isFlow: true, enabled: false })
+      const left = await sql<{ name: string | null }[]>`
+        select coalesce(j.args->>'name', j.trigger) as name from v2_job_queue q join v2_job j using (id) order by 1`
+      assert.equal(
+        [...left].map(one => one.name),
+        ['approval', 'by hand', 'f/ops/other', 'step']
+      )
+    }))
+
+  test(`${release}: a job at another time than ours counts as armed (trap 11)`, () =>
+    inWorld(release, async world => {
+      const { tokenAfter } = await apply(world, simple)
+      await world.sql`update v2_job_queue set scheduled_for = scheduled_for + interval '17 minutes'`
+      const second = await apply(world, simple)
+      assert.is(second.op, 'keep')
+      assert.is(second.tokenBefore, tokenAfter)
     }))
 
   test(`${release}: a pause that somebody made in Windmill is ended`, () =>
