@@ -137,6 +137,7 @@ function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision
     base: entry,
     live: live && comparable(kind, live, entry),
     policies: admitted.policies,
+    upkeep: kind.upkeep ?? [],
     specTime: changedAt ? Date.parse(changedAt) : undefined,
     rowTime: live?.editedAt?.getTime()
   })

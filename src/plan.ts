@@ -11,6 +11,8 @@ export interface Situation {
   /** All modelled fields of the live row; undefined when there is none. */
   readonly live: Row | undefined
   readonly policies: Policies
+  /** Fields that nobody edits: a difference in these alone is mended under every policy. */
+  readonly upkeep?: readonly string[]
   /** When the spec and the row were last edited, milliseconds since 1970; undefined when unknown (then the row is older). */
   readonly specTime: number | undefined
   readonly rowTime: number | undefined
