@@ -17,9 +17,10 @@ async function main(): Promise<number> {
     log,
     environment: process.env,
     signal: stopSignal(config),
-    version: version()
+    version: version(),
+    print
   })
-  if (typeof result === 'string') return print(result)
+  if ('text' in result) return print(result.text) || result.exitCode
   const format = config.output ?? (process.stdout.isTTY ? 'text' : 'json')
   print(format === 'text' ? textOf(result, config) : jsonOf(result, config))
   leaveMessage(config.terminationLog, terminationMessage(result))

@@ -6,6 +6,7 @@ import {
   mapping,
   maxDeletes,
   names,
+  namespace,
   oneOf,
   type Parse,
   selector,
@@ -239,6 +240,47 @@ export const settings = [
     parse: oneOf('all', 'changes', 'none')
   },
   { option: 'verbose', short: 'v', variable: 'IAC_VERBOSE', help: 'list kept objects in the report too' },
+  {
+    option: 'workspace',
+    value: 'IDS',
+    fallbackText: 'all',
+    help: 'comma-separated',
+    commands: ['export'],
+    parse: names
+  },
+  {
+    option: 'path',
+    value: 'GLOBS',
+    fallbackText: 'all',
+    help: 'comma-separated paths or names; `*` and `?` stay within a part, `**` goes over parts: `f/crm/**`',
+    commands: ['export'],
+    parse: names
+  },
+  {
+    option: 'namespace',
+    value: 'NAME',
+    fallbackText: 'by the namespace mapping',
+    help: 'namespace of all exported objects',
+    commands: ['export'],
+    parse: namespace
+  },
+  {
+    option: 'to',
+    value: 'DIR',
+    fallbackText: 'stdout, as one stream',
+    help: 'write one file per object: <kind>/<workspace>/<path>.yaml',
+    commands: ['export']
+  },
+  {
+    option: 'with-secrets',
+    value: 'FILE',
+    fallbackText: 'references only',
+    help: 'decrypt secrets into this file of Secret manifests (mode 0600)',
+    commands: ['export']
+  },
+  { option: 'force', help: 'replace the file of --with-secrets', commands: ['export'] },
+  { option: 'all', help: "also what Windmill itself makes (group all, the hub's types …)", commands: ['export'] },
+  { option: 'deleted', help: 'what was deleted in the last 30 days instead of what is there', commands: ['export'] },
   { option: 'exit-code', help: 'exit with 2 when changes are pending', commands: ['plan'] },
   {
     option: 'diff',
@@ -253,6 +295,8 @@ export const settings = [
 export const commands = {
   reconcile: 'make the database follow the CRs (the default)',
   plan: 'the same, with zero writes anywhere',
+  validate: 'check manifests (files, folders, - for stdin) without a cluster and without a database',
+  export: 'write the database as manifests that re-import without a change; reads only',
   init: 'create (or print the SQL of) the ledger schema and a least-privilege role'
 } as const
 
@@ -273,6 +317,7 @@ export function helpText(version: string): string {
     `windmill-iac ${version}: makes a Windmill instance follow Kubernetes custom resources.`,
     '',
     'Usage: windmill-iac [command] [options]',
+    '       windmill-iac validate PATH… [-o text|json]',
     '',
     'Commands:',
     ...Object.entries(commands).map(([name, help]) => `  ${name.padEnd(12)}${help}`),
@@ -283,7 +328,7 @@ export function helpText(version: string): string {
     'Also: DATABASE_URL_FILE (a file that holds the URL), SECRET_SALT (must equal that of the Windmill servers),',
     'KUBECONFIG, HTTPS_PROXY, NO_PROXY.',
     '',
-    'Exit codes: 0 in sync; 1 some objects are in Error or Conflict; 2 changes pending (plan --exit-code); 3 refused',
+    'Exit codes: 0 in sync (validate: no fault; export: complete); 1 some objects are not; 2 changes pending (plan --exit-code); 3 refused',
     '(schema, guard, unreadable listing, wrong key); 4 cluster or database unreachable, not allowed or busy; 5 usage.',
     ''
   ].join('\n')

@@ -6,6 +6,7 @@ import { maxPlainCharacters } from '../windmill/encryption.ts'
 import { labelsColumn, labelsOf, labelsRead } from '../windmill/labels.ts'
 import { oauthLocked, oauthNotes } from '../windmill/oauth.ts'
 import { heldBack } from '../windmill/references.ts'
+import { exportVariables, listVariables } from '../windmill/variable-export.ts'
 import { placesJson, rowTokens, type Shape, writeRows } from '../windmill/row-writer.ts'
 import { holdKeys, openSecretStore, proveKeys, type SecretStore, secretStoreUses } from '../windmill/secret-store.ts'
 import { refuseControl, refuseLong, secretNotes } from '../windmill/texts.ts'
@@ -132,6 +133,8 @@ export default {
     ...secretStoreUses
   },
   target: ({ workspace, path }) => ({ workspace, path }),
+  inventory: listVariables,
+  exported: exportVariables,
   refs: spec => [refOf(spec)].filter(ref => ref !== undefined),
   facts: (sql, inputs, context) =>
     openSecretStore(
