@@ -13,6 +13,8 @@ export interface Candidate {
   /** All modelled fields as the database has them; undefined when the row is gone. */
   readonly row: Row | undefined
   readonly spec: Readonly<Record<string, unknown>>
+  /** The spec with what was left out because new objects mostly have it: stated where this one would not. */
+  readonly full: Readonly<Record<string, unknown>>
   /** Texts of the Secret's keys, as far as they were decrypted. */
   readonly texts: ReadonlyMap<string, string>
   /** Fields of the row whose text is not known here. */
@@ -55,8 +57,13 @@ export async function prove(candidates: readonly Candidate[], tools: Tools): Pro
       proven[index] ? [] : [{ ...one, spec: specs[index] ?? {}, index }]
     )
     const complaints = await complaintsOf(open, tools)
-    for (const { index, spec, row } of open) {
+    for (const { index, spec, row, full } of open) {
       const complaint = complaints.get(index)
+      const unsaid = complaint?.fields.find(field => !(field in spec) && field in full)
+      if (unsaid !== undefined && round < ROUNDS) {
+        specs[index] = { ...spec, [unsaid]: full[unsaid] }
+        continue
+      }
       const less = complaint && round < ROUNDS ? without(spec, complaint, row, tools.required) : undefined
       if (!complaint) proven[index] = { spec, notes: notes[index] ?? [] }
       else if (!less) proven[index] = { leave: complaint.sentence }
@@ -137,7 +144,7 @@ function complaintOf(sentence: string): Complaint {
 }
 
 /** An object without these says something else, or nothing. */
-const substance = ['value', 'valueFrom', 'valuesFrom', 'isSecret', 'content', 'contentFrom', 'schema', 'language']
+export const substance = ['value', 'valueFrom', 'valuesFrom', 'isSecret', 'content', 'contentFrom', 'schema', 'language']
 
 function without(
   spec: Readonly<Record<string, unknown>>,

@@ -3,14 +3,16 @@ import type { Config } from './config.ts'
 import type { Crds } from './crd.ts'
 import type { Database } from './database/client.ts'
 import { withRetries } from './database/failures.ts'
+import type { Schema } from './crd-schema.ts'
 import { SyncError } from './errors.ts'
-import { type Candidate, type Proven, prove } from './export-check.ts'
+import { type Candidate, type Proven, prove, substance } from './export-check.ts'
 import { listKept, readKept, requireKept } from './export-deleted.ts'
 import { openSink, type Sink } from './export-files.ts'
 import { globs, type Naming, nameFor, namespaceFor } from './export-names.ts'
+import { canonical } from './fingerprint.ts'
 import type { Log } from './log.ts'
 import { crOf, headOf, inOrder, nested, yamlOf } from './manifest.ts'
-import type { AnyKind, Capabilities, Context, Exported, Exporting, Kind, Listed, SecretPart, Sql } from './model.ts'
+import type { AnyKind, Capabilities, Context, Exported, Exporting, Json, Kind, Listed, Row, SecretPart, Sql } from './model.ts'
 import { notYet, wavesOf } from './registry.ts'
 import { selectKinds } from './scope.ts'
 import { type Checks, engineView } from './session.ts'
@@ -153,7 +155,7 @@ async function exportBatch(run: Run, kind: Kind, batch: readonly Listing[], sql:
   const free = rows.filter(one => one.locked === undefined)
   const made = kind.exported ? await kind.exported(sql, free, run.context) : free.map(one => plainly(kind, one))
   const texts = await textsOf(run, free, made, sql)
-  const stated: { named: Named; made: Extract<Exported, { spec: object }>; texts: ReadonlyMap<string, string> }[] = []
+  const stated: Stated[] = []
   const done = new Map<Named, Done>()
   for (const named of rows) {
     const one = made[free.indexOf(named)]
@@ -213,17 +215,29 @@ const stemOf = ({ kind }: Kind): string =>
 /** A variable and a resource may have the same name. */
 const secretName = (kind: Kind, name: string): string => `${stemOf(kind)}.${name}`
 
-/** Where a kind says nothing else, the row is the spec. */
-function plainly(kind: Kind, { row }: Named): Exported {
+/** What was kept of a deleted row is stated already. */
+function plainly(kind: Kind, { row, live }: Named): Exported {
   if ((kind.secrets?.(row) ?? []).length > 0) {
     return { leave: 'The row holds secrets that this kind cannot state by reference.', loss: true }
   }
-  const told = Object.entries(row).filter(([, value]) => !isNothing(value))
-  return { spec: nested(Object.fromEntries(told)) as Record<string, never> }
+  return { stated: live ? (kind.stated?.(row) ?? row) : row }
+}
+
+/** Without what new objects have anyway: the default of the CRD, else nothing. */
+function tidied(spec: Readonly<Record<string, unknown>>, { required = [], properties = {} }: Schema): object {
+  const told = Object.entries(spec).filter(([field, value]) => {
+    const usual = properties[field]?.default
+    if (required.includes(field) || substance.includes(field)) return value !== null
+    return usual === undefined ? !isNothing(value) : canonical(usual as Json) !== canonical(value as Json)
+  })
+  return Object.fromEntries(told)
 }
 
 const isNothing = (value: unknown): boolean =>
-  value === null || value === '' || (typeof value === 'object' && Object.keys(value as object).length === 0)
+  value === null ||
+  value === '' ||
+  value === false ||
+  (typeof value === 'object' && Object.keys(value as object).length === 0)
 
 /** Plain texts of the secrets by key, as far as they are wanted; no entry where one cannot be read. */
 async function textsOf(
@@ -238,7 +252,7 @@ async function textsOf(
   const found = new Map<Named, ReadonlyMap<string, string>>()
   for (const [index, named] of rows.entries()) {
     const one = made[index]
-    const parts = one && 'spec' in one ? (one.secrets ?? []) : []
+    const parts = one ? secretsOf(one) : []
     const texts = parts.map(part => [part.key, part.text ?? open(named.workspace, part.ciphertext ?? '')] as const)
     const known = texts.filter((entry): entry is readonly [string, string] => entry[1] !== undefined)
     if (known.length === texts.length) found.set(named, new Map(known))
@@ -246,13 +260,15 @@ async function textsOf(
   return found
 }
 
+const secretsOf = (made: Exported): readonly SecretPart[] => ('spec' in made ? (made.secrets ?? []) : [])
+
 interface Stated {
   readonly named: Named
-  readonly made: Extract<Exported, { spec: object }>
+  readonly made: Exclude<Exported, { leave: string }>
   readonly texts: ReadonlyMap<string, string>
 }
 
-function candidateOf({ config }: Run, kind: Kind, { named, made, texts }: Stated): Candidate {
+function candidateOf({ config, crds }: Run, kind: Kind, { named, made, texts }: Stated): Candidate {
   const { workspace, path, row, namespace, name, live } = named
   const listed: Listed = {
     kind: kind.kind,
@@ -264,29 +280,37 @@ function candidateOf({ config }: Run, kind: Kind, { named, made, texts }: Stated
     createdAt: '',
     changedAt: '',
     labels: {},
-    annotations: made.annotations ?? {},
+    annotations: annotationsOf(made),
     origin: ''
   }
-  const members = Object.entries(made.spec).filter(([, value]) => value !== null && value !== undefined)
-  const sealed = config.withSecrets === undefined ? (made.secrets ?? []).map(part => part.field) : []
+  const head = headOf(kind, named)
+  const full = { ...head, ...nested('spec' in made ? dropUndefined(made.spec) : made.stated) }
+  const sealed = config.withSecrets === undefined ? secretsOf(made).map(part => part.field) : []
   return {
     listed,
     workspace,
     path,
     row: live ? row : undefined,
-    spec: { ...headOf(kind, named), ...Object.fromEntries(members) },
+    full,
+    spec: 'spec' in made ? full : { ...head, ...tidied(full, crds.schema(kind.kind)) },
     texts: config.withSecrets === undefined ? new Map() : texts,
     sealed: new Set(sealed),
     changes: made.changes !== undefined
   }
 }
 
+const annotationsOf = (made: Exported): Readonly<Record<string, string>> =>
+  'spec' in made ? (made.annotations ?? {}) : {}
+
+const dropUndefined = (spec: Readonly<Record<string, Json | undefined>>): Row =>
+  Object.fromEntries(Object.entries(spec).flatMap(([field, value]) => (value === undefined ? [] : [[field, value]])))
+
 function finished(run: Run, kind: Kind, { named, made, texts }: Stated, proven: Proven): Done {
   if ('leave' in proven) return { ...named, notes: [], leave: { why: proven.leave, loss: true } }
   const { name, namespace } = named
-  const own = Object.entries(made.annotations ?? {}).map(([key, value]) => [`windmill.dev/${key}`, value] as const)
+  const own = Object.entries(annotationsOf(made)).map(([key, value]) => [`windmill.dev/${key}`, value] as const)
   const spec = inOrder(proven.spec, run.crds.schema(kind.kind)) as object
-  const secrets = run.config.withSecrets === undefined ? [] : (made.secrets ?? [])
+  const secrets = run.config.withSecrets === undefined ? [] : secretsOf(made)
   return {
     ...named,
     manifest: yamlOf(crOf({ kind: kind.kind, name, namespace, annotations: Object.fromEntries(own), spec })),

@@ -227,6 +227,11 @@ export type Exported =
       readonly changes?: string
     }
   | {
+      /** Fields of the row in the form of the spec: those that are as a new object has them are left out. */
+      readonly stated: Row
+      readonly changes?: string
+    }
+  | {
       readonly leave: string
       /** True: nothing else in the export says what this row says. */
       readonly loss: boolean
@@ -308,7 +313,7 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly check?: (spec: Spec) => void
   /** All rows that the kind could manage, but for those that Windmill writes all the time. Absent: none can be exported. */
   readonly inventory?: (sql: Sql, workspaces: readonly string[], context: Context) => Promise<readonly Place[]>
-  /** What rows look like in manifests, in the order given. Absent: each field of the row is a field of the spec. */
+  /** What rows look like in manifests, in the order given. Absent: `stated`. */
   readonly exported?: (sql: Sql, rows: readonly Exporting[], context: Context) => Promise<readonly Exported[]>
   /**
    * What an object is to others of its kind, such as a path and the paths that its code imports: objects of one window

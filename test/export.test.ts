@@ -169,8 +169,9 @@ for (const variant of releases) {
 
   test(`${variant}: everything that the examples make comes back as it is`, () =>
     withBench(variant, async bench => {
-      const made = await bench.job('reconcile', '--from', join(projectFolder, 'examples'))
-      console.error(made.objects.filter(one => one.op === 'error').map(one => one.path + ' ' + one.message))
+      // Else a setting that the oldest release lacks would keep the whole workspace from being made.
+      await arrange(bench.sql)
+      await bench.job('reconcile', '--from', join(projectFolder, 'examples'))
       const done = await bench.run('--to', bench.folder, '--with-secrets', join(bench.folder, 'secrets.yaml'))
       assert.equal(done.told, [])
       assert.is(done.exitCode, 0)

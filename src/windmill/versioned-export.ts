@@ -1,0 +1,82 @@
+/** Scripts, flows and apps as manifests: which of them are deployed, and what no manifest can hold. */
+import { type Context, type Exported, type Exporting, type Place, type Row, type Sql, targetKey } from '../model.ts'
+import { placesJson } from './row-writer.ts'
+
+/** Paths with a deployed version; what was only drafted is nobody's yet. */
+export async function listDeployed(
+  sql: Sql,
+  table: 'script' | 'flow' | 'app',
+  workspaces: readonly string[],
+  { capabilities }: Context
+): Promise<readonly Place[]> {
+  const drafted = capabilities.has(table, 'draft_only') ? sql`coalesce(t.draft_only, false)` : sql`false`
+  const gone = { script: sql`t.archived or t.deleted`, flow: sql`t.archived`, app: sql`false` }[table]
+  return sql<Place[]>`
+    select distinct t.workspace_id as workspace, t.path collate "C" as path,
+           t.workspace_id = 'admins' and t.path in ('u/admin/hub_sync', 'g/all/setup_app') as own
+      from ${sql(table)} t
+     where t.workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
+       and not ${drafted} and not (${gone})
+     order by 1, 2`
+}
+
+type Places = readonly Pick<Exporting, 'workspace' | 'path'>[]
+
+async function keysOf(rows: PromiseLike<Places>): Promise<ReadonlySet<string>> {
+  return new Set((await rows).map(({ workspace, path }) => targetKey(workspace, path)))
+}
+
+/** Scripts whose code is a bundle in object storage: what the row holds is only a part (contract: scripts §1). */
+const bundled = (sql: Sql, rows: Places): PromiseLike<Places> => sql<Pick<Place, 'workspace' | 'path'>[]>`
+    select j.workspace, j.path
+      from jsonb_to_recordset(${placesJson(rows)}::text::jsonb) as j(workspace text, path text)
+     cross join lateral (select codebase from script s
+                          where s.workspace_id = j.workspace and s.path = j.path and not s.archived and not s.deleted
+                          order by s.created_at desc limit 1) s
+     where s.codebase is not null`
+
+/** `stated`: the fields of the spec, as for a manifest of a deleted script. */
+export async function exportScripts(
+  sql: Sql,
+  rows: readonly Exporting[],
+  stated: (row: Row) => Row
+): Promise<readonly Exported[]> {
+  const live = rows.filter(one => one.live)
+  const codebases = await keysOf(bundled(sql, live))
+  return rows.map((one): Exported => {
+    if (!one.live) return { stated: one.row }
+    if (codebases.has(targetKey(one.workspace, one.path))) {
+      return { leave: 'The code is a bundle of a codebase, which the wmill CLI alone deploys.', loss: true }
+    }
+    const { health } = one.row
+    const changes = `The script is not as Windmill needs it (${String(health)}): applying the manifest deploys it again.`
+    return { stated: stated(one.row), ...(health !== 'ok' && { changes }) }
+  })
+}
+
+/** Raw apps run from a bundle that Windmill does not build (contract: flows-and-apps B7). */
+const raw = (sql: Sql, rows: Places): PromiseLike<Places> => sql<Pick<Place, 'workspace' | 'path'>[]>`
+    select j.workspace, j.path
+      from jsonb_to_recordset(${placesJson(rows)}::text::jsonb) as j(workspace text, path text)
+      join app a on a.workspace_id = j.workspace and a.path = j.path
+      join app_version v on v.id = a.versions[array_upper(a.versions, 1)]
+     where v.raw_app`
+
+export async function exportApps(
+  sql: Sql,
+  rows: readonly Exporting[],
+  { capabilities }: Context
+): Promise<readonly Exported[]> {
+  const live = rows.filter(one => one.live)
+  const raws = capabilities.has('app_version', 'raw_app') ? await keysOf(raw(sql, live)) : new Set()
+  return rows.map((one): Exported => {
+    if (raws.has(targetKey(one.workspace, one.path))) {
+      return { leave: 'This is a raw app, whose bundle the wmill CLI alone deploys.', loss: true }
+    }
+    return { stated: withoutLocks(one.row) }
+  })
+}
+
+/** A worker makes them anew. */
+export const withoutLocks = (row: Row): Row =>
+  Object.fromEntries(Object.entries(row).filter(([field]) => !field.startsWith('lock.')))
