@@ -144,7 +144,16 @@ function complaintOf(sentence: string): Complaint {
 }
 
 /** An object without these says something else, or nothing. */
-export const substance = ['value', 'valueFrom', 'valuesFrom', 'isSecret', 'content', 'contentFrom', 'schema', 'language']
+export const substance = [
+  'value',
+  'valueFrom',
+  'valuesFrom',
+  'isSecret',
+  'content',
+  'contentFrom',
+  'schema',
+  'language'
+]
 
 function without(
   spec: Readonly<Record<string, unknown>>,

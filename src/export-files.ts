@@ -47,7 +47,7 @@ export function openSink({ to, withSecrets, force, print }: SinkOptions): Sink {
   }
 }
 
-const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? 'unknown reason')
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'unknown reason'
 
 function checkFolder(to: string): void {
   try {

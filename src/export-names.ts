@@ -18,7 +18,10 @@ const label = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
  * The namespace whose objects go to the workspace by the mapping. Where there is none (`my_workspace` is no name of a
  * namespace) an admin namespace, whose objects may name any workspace: `shared` with other workspaces.
  */
-export function namespaceFor(workspace: string, naming: Naming): { readonly namespace: string; readonly shared: boolean } {
+export function namespaceFor(
+  workspace: string,
+  naming: Naming
+): { readonly namespace: string; readonly shared: boolean } {
   const { mapping, namespace, adminNamespaces } = naming
   if (namespace !== undefined) return { namespace, shared: true }
   const mapped =

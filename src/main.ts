@@ -3,10 +3,10 @@
 import { readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { type Config, readConfig } from './config.ts'
 import { exitOf, SyncError } from './errors.ts'
+import { helpText } from './help.ts'
 import { createLog } from './log.ts'
 import { runCommand } from './open.ts'
 import { type Report, sentenceOf, terminationMessage, textOf } from './report.ts'
-import { helpText } from './settings.ts'
 
 async function main(): Promise<number> {
   const config = readConfig(process.argv.slice(2), process.env)

@@ -229,6 +229,8 @@ export type Exported =
   | {
       /** Fields of the row in the form of the spec: those that are as a new object has them are left out. */
       readonly stated: Row
+      /** Fields that are computed where nobody states them: left out where that gives the same. */
+      readonly computed?: readonly string[]
       readonly changes?: string
     }
   | {

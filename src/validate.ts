@@ -59,11 +59,14 @@ export function validateInputs(config: Config, job: ValidateJob): { text: string
       shelve(shelf, piece, file, rulesFor(job))
     }
   }
-  if (found.files === 0) throw new SyncError('ConfigInvalid', 'validate: there are no manifest files (.yaml, .yml, .json)')
+  if (found.files === 0)
+    throw new SyncError('ConfigInvalid', 'validate: there are no manifest files (.yaml, .yml, .json)')
   for (const { error, origin, kind, namespace, name } of shelf.strays) {
     found.faults.push({ ...placeIn(error.message, origin), kind, namespace, name })
   }
-  const sound = [...shelf.manifests.values()].flatMap(manifest => checkOne(manifest, pieces, { config, job, shelf, found }))
+  const sound = [...shelf.manifests.values()].flatMap(manifest =>
+    checkOne(manifest, pieces, { config, job, shelf, found })
+  )
   for (const one of sound) checkReferences(one, shelf, job, found)
   checkTargets(sound, { config, job, found })
   found.objects = shelf.manifests.size + new Set(shelf.strays.map(one => one.origin)).size
@@ -99,12 +102,20 @@ function* readInputs(inputs: readonly string[], found: Findings): Generator<read
   if (missing.length > 0) throw new SyncError('ConfigInvalid', missing.join('\n'))
 }
 
-const wholeFile = (file: string): Omit<Message, 'message'> => ({ file, line: 1, column: 1, kind: '', namespace: '', name: '' })
+const wholeFile = (file: string): Omit<Message, 'message'> => ({
+  file,
+  line: 1,
+  column: 1,
+  kind: '',
+  namespace: '',
+  name: ''
+})
 
 function filesOf(input: string, found: Findings, missing: string[]): readonly string[] {
   const { files, unreadable, inputs } = findManifests(input)
   for (const { path, code } of unreadable) {
-    if (path === input) missing.push(`validate ${path}: there is no such file or folder, or it cannot be read (${code})`)
+    if (path === input)
+      missing.push(`validate ${path}: there is no such file or folder, or it cannot be read (${code})`)
     else found.faults.push({ ...wholeFile(path), message: `cannot be read (${code}).` })
   }
   for (const folder of inputs) {
@@ -236,10 +247,12 @@ function jsonOf({ faults, warnings, files, objects }: Findings): string {
 }
 
 function textOf({ faults, warnings, files, objects }: Findings): string {
-  const line = (what: string) => (one: Message): string => {
-    const whose = one.kind === '' ? '' : `${one.kind} ${objectKey(one.namespace, one.name)}: `
-    return `${one.file}:${one.line}:${one.column}: ${what}${whose}${one.message}`
-  }
+  const line =
+    (what: string) =>
+    (one: Message): string => {
+      const whose = one.kind === '' ? '' : `${one.kind} ${objectKey(one.namespace, one.name)}: `
+      return `${one.file}:${one.line}:${one.column}: ${what}${whose}${one.message}`
+    }
   const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`
   return [
     ...[...warnings].sort(byPlace).map(line('warning: ')),

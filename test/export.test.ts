@@ -82,35 +82,50 @@ async function arrange(sql: postgres.Sql): Promise<void> {
       ('demo', 'bare', 'Bare things', '{}', '{}', null, 'alice')`
 }
 
-async function resource(sql: postgres.Sql, path: string, type: string, value: unknown, description: string | null = null) {
+interface Resource {
+  readonly type?: string
+  readonly value?: unknown
+  readonly description?: string
+}
+
+async function resource(sql: postgres.Sql, path: string, row: Resource): Promise<void> {
+  const { type = 'c_thing', value, description = null } = row
   await sql`
     insert into resource (workspace_id, path, value, description, resource_type, created_by)
     values ('demo', ${path}, ${value === undefined ? null : JSON.stringify(value)}::text::jsonb, ${description}, ${type}, 'alice')`
 }
 
-async function variable(sql: postgres.Sql, path: string, value: string, secret = false, description = '') {
+async function variable(sql: postgres.Sql, path: string, value: string, description = ''): Promise<void> {
   await sql`
     insert into variable (workspace_id, path, value, is_secret, description)
-    values ('demo', ${path}, ${secret ? seal(value) : value}, ${secret}, ${description})`
+    values ('demo', ${path}, ${value}, false, ${description})`
+}
+
+async function secret(sql: postgres.Sql, path: string, text: string, description = ''): Promise<void> {
+  await sql`
+    insert into variable (workspace_id, path, value, is_secret, description)
+    values ('demo', ${path}, ${seal(text)}, true, ${description})`
 }
 
 /** Rows as the editor makes them, and odd ones. */
 async function fill(sql: postgres.Sql): Promise<void> {
-  await resource(sql, 'f/crm/db', 'postgresql', { port: 5432, password: '$var:f/crm/db', host: 'db' }, '')
-  await variable(sql, 'f/crm/db', `${canary}-1`, true, 'Token for postgresql')
-  await resource(sql, 'f/crm/nothing', 'c_thing', null)
-  await resource(sql, 'f/crm/sql_null', 'c_thing', undefined)
-  await resource(sql, 'f/crm/empty', 'c_thing', {}, 'Nothing in it')
-  await resource(sql, 'f/crm/odd', 'c_thing', { yes: 'no', time: '12:30', n: '0123', deep: { b: null, a: ['x', 1.5, true] }, text: 'a\n\tb\n' })
-  await resource(sql, 'f/crm/deep', 'c_thing', { auth: { token: '$var:f/crm/deep' }, headers: {} })
-  await variable(sql, 'f/crm/deep', `${canary}-2`, true)
-  await resource(sql, 'u/alice/job/user', 'state', { seen: 1 })
-  await resource(sql, 'f/app_themes/theme_0', 'app_theme', { name: 'Default Theme', value: '' }, 'The default app theme')
-  await variable(sql, 'f/crm/Own-Key', `${canary}-3\n`, true, 'Mine')
+  const linked = { port: 5432, password: '$var:f/crm/db', host: 'db' }
+  await resource(sql, 'f/crm/db', { type: 'postgresql', value: linked, description: '' })
+  await secret(sql, 'f/crm/db', `${canary}-1`, 'Token for postgresql')
+  await resource(sql, 'f/crm/nothing', { value: null })
+  await resource(sql, 'f/crm/sql_null', {})
+  await resource(sql, 'f/crm/empty', { value: {}, description: 'Nothing in it' })
+  const odd = { yes: 'no', time: '12:30', n: '0123', deep: { b: null, a: ['x', 1.5, true] }, text: 'a\n\tb\n' }
+  await resource(sql, 'f/crm/odd', { value: odd })
+  await resource(sql, 'f/crm/deep', { value: { auth: { token: '$var:f/crm/deep' }, headers: {} } })
+  await secret(sql, 'f/crm/deep', `${canary}-2`)
+  await resource(sql, 'u/alice/job/user', { type: 'state', value: { seen: 1 } })
+  await resource(sql, 'f/app_themes/theme_0', { type: 'app_theme', value: { name: 'Default Theme', value: '' } })
+  await secret(sql, 'f/crm/Own-Key', `${canary}-3\n`, 'Mine')
   await variable(sql, 'f/crm/plain', 'yes')
   await variable(sql, 'f/crm/blank', '')
   await variable(sql, 'f/crm/lines', 'one\r\ntwo\n\nthree')
-  await variable(sql, 'u/alice/secret_arg/x1', `${canary}-4`, true)
+  await secret(sql, 'u/alice/secret_arg/x1', `${canary}-4`)
   await sql`
     insert into resource_type (workspace_id, name, schema, description) values
       ('demo', 'c_thing', '{"type": "object", "properties": {"a": {"type": "string"}}}', ''),

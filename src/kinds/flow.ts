@@ -55,8 +55,7 @@ export default {
   details: flowDetails,
   stated: statedFlow,
   inventory: (sql, workspaces, context) => listDeployed(sql, 'flow', workspaces, context),
-  exported: async (_sql, rows) =>
-    rows.map(({ row, live }) => ({ stated: live ? statedFlow(withoutLocks(row)) : row })),
+  exported: async (_sql, rows) => rows.map(({ row, live }) => ({ stated: live ? statedFlow(withoutLocks(row)) : row })),
   rewritten: ['value', 'unknownKeys'],
   locks: () => true,
   /** A lock that nobody gives is Windmill's to make. */

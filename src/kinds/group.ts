@@ -143,7 +143,7 @@ function auditWrite(path: string, op: 'create' | 'update', row: Row, live: Row |
 async function inventory(sql: Sql, workspaces: readonly string[]) {
   return sql<{ workspace: string; path: string; own: boolean }[]>`
     select workspace_id as workspace, name as path,
-           name in (select jsonb_array_elements_text(${JSON.stringify([...ownGroups])}::text::jsonb)) as own
+           name in (select jsonb_array_elements_text(${JSON.stringify([...ownGroups, 'success_handler'])}::text::jsonb)) as own
       from group_
      where workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
      order by workspace_id, name collate "C"`

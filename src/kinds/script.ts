@@ -77,8 +77,7 @@ function neededBy(input: Input<ScriptSpec>): readonly string[] {
   }
 }
 
-const stated = (row: Row): Row =>
-  Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field)))
+const stated = (row: Row): Row => Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field)))
 
 export default {
   kind: 'WindmillScript',

@@ -6,10 +6,10 @@ import { maxPlainCharacters } from '../windmill/encryption.ts'
 import { labelsColumn, labelsOf, labelsRead } from '../windmill/labels.ts'
 import { oauthLocked, oauthNotes } from '../windmill/oauth.ts'
 import { heldBack } from '../windmill/references.ts'
-import { exportVariables, listVariables } from '../windmill/variable-export.ts'
 import { placesJson, rowTokens, type Shape, writeRows } from '../windmill/row-writer.ts'
 import { holdKeys, openSecretStore, proveKeys, type SecretStore, secretStoreUses } from '../windmill/secret-store.ts'
 import { refuseControl, refuseLong, secretNotes } from '../windmill/texts.ts'
+import { exportVariables, listVariables } from '../windmill/variable-export.ts'
 
 interface Spec {
   readonly workspace?: string

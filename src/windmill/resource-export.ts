@@ -1,10 +1,21 @@
 /** Resources as manifests: which secret variables a manifest states as fields of its resource. */
-import { type Context, type Exported, type Exporting, type Json, LINKED, type Row, type Sql, targetKey } from '../model.ts'
+import {
+  type Context,
+  type Exported,
+  type Exporting,
+  type Json,
+  LINKED,
+  type Row,
+  type Sql,
+  targetKey
+} from '../model.ts'
 import { isObject } from './json-values.ts'
 import { furtherVariable, scalarField } from './linked-secrets.ts'
 import { isPublic, openSecrets } from './resource-rules.ts'
 import { propertyOf, readTypes } from './resource-types.ts'
 import { placesJson } from './row-writer.ts'
+
+const textOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '')
 
 interface Resource {
   readonly workspace: string
@@ -154,7 +165,7 @@ export async function exportResources(
     rows.map(one => ({
       workspace: one.workspace,
       path: one.path,
-      type: String(one.row['resourceType']),
+      type: textOf(one.row['resourceType']),
       value: one.row['value'] ?? null,
       given: one
     }))

@@ -29,7 +29,7 @@ export async function exportVariables(sql: Sql, rows: readonly Exporting[]): Pro
 function exportOne({ row, secret }: Exporting): Exported {
   const { labels } = row
   const description = row['description'] || null
-  const value = String(row['value'])
+  const value = typeof row['value'] === 'string' ? row['value'] : ''
   if (row['isSecret'] !== true) return { spec: { value, description, labels } }
   if (value === '') {
     return { leave: 'The variable is secret and holds no ciphertext; save it once in Windmill.', loss: true }

@@ -1,5 +1,15 @@
 /** Scripts, flows and apps as manifests: which of them are deployed, and what no manifest can hold. */
-import { type Context, type Exported, type Exporting, type Place, type Row, type Sql, targetKey } from '../model.ts'
+import {
+  type Context,
+  type Exported,
+  type Exporting,
+  type Json,
+  type Place,
+  type Row,
+  type Sql,
+  targetKey
+} from '../model.ts'
+import { isObject } from './json-values.ts'
 import { placesJson } from './row-writer.ts'
 
 /** Paths with a deployed version; what was only drafted is nobody's yet. */
@@ -49,7 +59,7 @@ export async function exportScripts(
       return { leave: 'The code is a bundle of a codebase, which the wmill CLI alone deploys.', loss: true }
     }
     const { health } = one.row
-    const changes = `The script is not as Windmill needs it (${String(health)}): applying the manifest deploys it again.`
+    const changes = `The script is not as Windmill needs it (${JSON.stringify(health)}): applying the manifest deploys it again.`
     return { stated: stated(one.row), ...(health !== 'ok' && { changes }) }
   })
 }
@@ -62,19 +72,26 @@ const raw = (sql: Sql, rows: Places): PromiseLike<Places> => sql<Pick<Place, 'wo
       join app_version v on v.id = a.versions[array_upper(a.versions, 1)]
      where v.raw_app`
 
-export async function exportApps(
-  sql: Sql,
-  rows: readonly Exporting[],
-  { capabilities }: Context
-): Promise<readonly Exported[]> {
+export async function exportApps(sql: Sql, rows: readonly Exporting[], context: Context): Promise<readonly Exported[]> {
+  const { capabilities } = context
   const live = rows.filter(one => one.live)
   const raws = capabilities.has('app_version', 'raw_app') ? await keysOf(raw(sql, live)) : new Set()
   return rows.map((one): Exported => {
     if (raws.has(targetKey(one.workspace, one.path))) {
       return { leave: 'This is a raw app, whose bundle the wmill CLI alone deploys.', loss: true }
     }
-    return { stated: withoutLocks(one.row) }
+    return {
+      stated: { ...withoutLocks(one.row), policy: statedPolicy(one.row['policy'], context) },
+      computed: ['policy']
+    }
   })
+}
+
+/** An app that runs as the service user does so without a word. */
+function statedPolicy(policy: Json | undefined, { user, email }: Context): Json {
+  if (!isObject(policy)) return policy ?? null
+  const { on_behalf_of, on_behalf_of_email, ...rest } = policy
+  return on_behalf_of === `u/${user}` && on_behalf_of_email === email ? rest : policy
 }
 
 /** A worker makes them anew. */

@@ -75,7 +75,9 @@ function operatorsOf(row: Row, { capabilities }: Context): Record<string, Json> 
 
 function environmentOf(row: Row): Record<string, Json> {
   const all = Object.entries(row).flatMap(([field, value]) =>
-    field.startsWith(ENVIRONMENT) && typeof value === 'string' ? [[field.slice(ENVIRONMENT.length), value] as const] : []
+    field.startsWith(ENVIRONMENT) && typeof value === 'string'
+      ? [[field.slice(ENVIRONMENT.length), value] as const]
+      : []
   )
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
