@@ -19,8 +19,8 @@ export interface Candidate {
   readonly texts: ReadonlyMap<string, string>
   /** Fields of the row whose text is not known here. */
   readonly sealed: ReadonlySet<string>
-  /** Applying it changes the row, and that was said. */
-  readonly changes: boolean
+  /** Fields of the row that may come back otherwise; 'all': that was said already. */
+  readonly loose: readonly string[] | 'all'
 }
 
 /** The spec that may be written, or why there is none. Each note names a field that had to be left out, and why. */
@@ -56,7 +56,7 @@ export async function prove(candidates: readonly Candidate[], tools: Tools): Pro
     const open = candidates.flatMap((one, index) =>
       proven[index] ? [] : [{ ...one, spec: specs[index] ?? {}, index }]
     )
-    const complaints = await complaintsOf(open, tools)
+    const complaints = await complaintsOf(open, tools, (index, note) => notes[index]?.push(note))
     for (const { index, spec, row, full } of open) {
       const complaint = complaints.get(index)
       const unsaid = complaint?.fields.find(field => !(field in spec) && field in full)
@@ -78,7 +78,9 @@ export async function prove(candidates: readonly Candidate[], tools: Tools): Pro
 
 type Open = Candidate & { readonly index: number }
 
-async function complaintsOf(open: readonly Open[], tools: Tools): Promise<ReadonlyMap<number, Complaint>> {
+type Note = (index: number, sentence: string) => void
+
+async function complaintsOf(open: readonly Open[], tools: Tools, note: Note): Promise<ReadonlyMap<number, Complaint>> {
   const complaints = new Map<number, Complaint>()
   const inputs: { input: Input; one: Open }[] = []
   for (const one of open) {
@@ -105,12 +107,15 @@ async function complaintsOf(open: readonly Open[], tools: Tools): Promise<Readon
   const lives = await liveRows(compiled, tools)
   for (const { one, want } of compiled) {
     const live = lives.get(targetKey(one.workspace, one.path)) ?? {}
-    const fields = differences(want, live)
+    const { loose, index } = one
+    if (loose === 'all') continue
+    const all = differences(want, live)
       .map(({ field }) => field)
       .filter(field => !one.sealed.has(field))
-    if (fields.length === 0 || one.changes) continue
+    const fields = all.filter(field => !loose.includes(field))
     const sentence = `${fields.join(', ')} would come back otherwise.`
-    complaints.set(one.index, { sentence, fields: fields.slice(0, 1) })
+    if (fields.length > 0) complaints.set(index, { sentence, fields: fields.slice(0, 1) })
+    else if (all.length > 0) note(index, `Applying the manifest changes ${all.join(', ')}.`)
   }
   return complaints
 }

@@ -201,7 +201,7 @@ function candidateOf({ config, crds }: RowsRun, kind: Kind, { named, made, texts
     spec: 'spec' in made ? full : { ...head, ...tidied(full, crds.schema(kind.kind), live ? made.computed : []) },
     texts: config.withSecrets === undefined ? new Map() : texts,
     sealed: new Set(sealed),
-    changes: made.changes !== undefined
+    loose: 'spec' in made ? (made.changes === undefined ? [] : 'all') : (made.loose ?? [])
   }
 }
 
@@ -221,7 +221,7 @@ function finished(run: RowsRun, kind: Kind, { named, made, texts }: Stated, prov
     ...named,
     manifest: yamlOf(crOf({ kind: kind.kind, name, namespace, annotations: Object.fromEntries(own), spec })),
     ...(secrets.length > 0 && { secretManifest: secretManifest(named, secrets, texts) }),
-    notes: [...(made.changes === undefined ? [] : [made.changes]), ...proven.notes]
+    notes: [...('spec' in made && made.changes !== undefined ? [made.changes] : []), ...proven.notes]
   }
 }
 

@@ -231,7 +231,8 @@ export type Exported =
       readonly stated: Row
       /** Fields that are computed where nobody states them: left out where that gives the same. */
       readonly computed?: readonly string[]
-      readonly changes?: string
+      /** Fields of the row that may come back otherwise: said in the log, and no reason to leave the object out. */
+      readonly loose?: readonly string[]
     }
   | {
       readonly leave: string

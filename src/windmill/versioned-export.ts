@@ -58,9 +58,9 @@ export async function exportScripts(
     if (codebases.has(targetKey(one.workspace, one.path))) {
       return { leave: 'The code is a bundle of a codebase, which the wmill CLI alone deploys.', loss: true }
     }
-    const { health } = one.row
-    const changes = `The script is not as Windmill needs it (${JSON.stringify(health)}): applying the manifest deploys it again.`
-    return { stated: stated(one.row), ...(health !== 'ok' && { changes }) }
+    // A version that Windmill cannot use as it is, and one without a form, are deployed anew.
+    const loose = one.row['schema'] === null ? ['health', 'schema'] : ['health']
+    return { stated: stated(one.row), loose }
   })
 }
 
