@@ -125,14 +125,12 @@ function filesOf(input: string, found: Findings, missing: string[]): readonly st
   return files
 }
 
-/** Messages of the file source begin with `file:line:column: `. */
+/** Messages of the file source begin with `file:line:column: ` or `file:line: `. */
 function placeIn(message: string, origin: string): Place & { readonly message: string } {
-  const [, line, column, rest] = /^.*?:(\d+):(\d+): ([\s\S]*)$/.exec(message) ?? []
   const [, file = origin, start = '1'] = /^(.*):(\d+)$/.exec(origin) ?? []
-  if (rest !== undefined && message.startsWith(`${file}:`)) {
-    return { file, line: Number(line), column: Number(column), message: rest }
-  }
-  return { file, line: Number(start), column: 1, message }
+  const rest = message.startsWith(`${file}:`) ? message.slice(file.length + 1) : ''
+  const [, line = start, column = '1', says = message] = /^(\d+):(?:(\d+):)? ([\s\S]*)$/.exec(rest) ?? []
+  return { file, line: Number(line), column: Number(column), message: says }
 }
 
 interface Setting {

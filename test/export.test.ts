@@ -1,5 +1,5 @@
 /** Export: what Windmill holds comes out as manifests that change nothing when they come back. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type postgres from 'postgres'
@@ -138,6 +138,59 @@ async function fill(sql: postgres.Sql): Promise<void> {
   await sql`insert into workspace_env (workspace_id, name, value) values ('demo', 'REGION', 'eu')`
 }
 
+/** Code as Windmill's API stores it and a worker leaves it: locks made, ids given, policies computed by the editor. */
+async function deploy(sql: postgres.Sql): Promise<void> {
+  const schema = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    type: 'object',
+    properties: { z: { type: 'string' }, a: {} }
+  }
+  await sql`
+    insert into script (workspace_id, hash, path, summary, description, content, created_by, language, lock, schema, tag, on_behalf_of_email)
+    values ('demo', -12345678901234567, 'f/crm/job', 'A job', '', ${'export async function main(z: string, a) {\n\treturn z\n}\n'}, 'alice',
+            'bun', 'locked', ${JSON.stringify(schema)}::text::json, '', 'alice@example.com')`
+  const step = (id: string, more: object): object => ({
+    id,
+    value: { type: 'rawscript', language: 'python3', content: 'def main():\n  pass\n', ...more }
+  })
+  const value = {
+    modules: [
+      step('a', { lock: '# py: 3.11\n', input_transforms: {} }),
+      { id: 'b', summary: '', value: { type: 'identity' } }
+    ],
+    same_worker: false
+  }
+  await sql`
+    insert into flow (workspace_id, path, summary, description, value, edited_by, archived, schema, extra_perms, versions)
+    values ('demo', 'f/crm/flow', '', '', ${JSON.stringify(value)}::text::jsonb, 'alice', false, ${JSON.stringify(schema)}::text::json, '{}', '{}')`
+  await sql`
+    with v as (insert into flow_version (workspace_id, path, value, schema, created_by)
+               select workspace_id, path, value, schema, 'alice' from flow where path = 'f/crm/flow' returning id)
+    update flow set versions = array[(select id from v)] where path = 'f/crm/flow'`
+  const app = {
+    grid: [],
+    fullscreen: false,
+    unusedInlineScripts: [],
+    hiddenInlineScripts: [],
+    theme: { type: 'path', path: 'f/app_themes/theme_0' }
+  }
+  const policy = {
+    on_behalf_of: 'u/alice',
+    on_behalf_of_email: 'alice@example.com',
+    execution_mode: 'publisher',
+    triggerables_v2: {},
+    s3_inputs: [],
+    allowed_s3_keys: []
+  }
+  await sql`
+    insert into app (workspace_id, path, summary, policy, versions)
+    values ('demo', 'f/crm/page', '', ${JSON.stringify(policy)}::text::jsonb, '{}')`
+  await sql`
+    with v as (insert into app_version (app_id, value, created_by)
+               select id, ${JSON.stringify(app)}::text::json, 'alice' from app where path = 'f/crm/page' returning id)
+    update app set versions = array[(select id from v)] where path = 'f/crm/page'`
+}
+
 /** Writes to Windmill's own tables so far. */
 async function writesOf(sql: postgres.Sql): Promise<Record<string, number>> {
   await sql`select pg_stat_force_next_flush()`
@@ -154,7 +207,7 @@ const identity = /^(usr|usr_to_group|password|audit.*)$/
 async function comesBack({ sql, folder, job }: Bench): Promise<void> {
   const adopt = async (): Promise<Report> => {
     await sql`drop schema if exists windmill_iac cascade`
-    return job('reconcile', '--from', folder, '--adopt', 'identical')
+    return job('reconcile', '--from', folder, '--adopt', 'identical', '--run-as', 'anyone')
   }
   const rowsOf = async (): Promise<Record<string, number>> =>
     Object.fromEntries(Object.entries(await writesOf(sql)).filter(([name]) => !identity.test(name)))
@@ -168,7 +221,7 @@ async function comesBack({ sql, folder, job }: Bench): Promise<void> {
   const before = await writesOf(sql)
   assert.equal((await adopt()).counts, first.counts)
   assert.equal(await writesOf(sql), before)
-  const second = await job('reconcile', '--from', folder, '--adopt', 'identical')
+  const second = await job('reconcile', '--from', folder, '--adopt', 'identical', '--run-as', 'anyone')
   assert.equal(second.counts, { ...first.counts, adopt: 0, keep: first.counts.adopt })
 }
 
@@ -177,9 +230,17 @@ for (const variant of releases) {
     withBench(variant, async bench => {
       await arrange(bench.sql)
       await fill(bench.sql)
+      await deploy(bench.sql)
       const before = await writesOf(bench.sql)
       const done = await bench.run('--to', bench.folder, '--with-secrets', join(bench.folder, 'secrets.yaml'))
       assert.equal(await writesOf(bench.sql), before)
+      for (const file of [
+        'script/demo/f/crm/job',
+        'flow/demo/f/crm/flow',
+        'app/demo/f/crm/page',
+        'variable/demo/f/crm/deep'
+      ])
+        assert.ok(existsSync(join(bench.folder, `${file}.yaml`)), file)
       assert.equal(done.told, [])
       assert.is(done.exitCode, 0)
       await comesBack(bench)
