@@ -201,7 +201,7 @@ function candidateOf({ config, crds }: RowsRun, kind: Kind, { named, made, texts
     spec: 'spec' in made ? full : { ...head, ...tidied(full, crds.schema(kind.kind), live ? made.computed : []) },
     texts: config.withSecrets === undefined ? new Map() : texts,
     sealed: new Set(sealed),
-    loose: 'spec' in made ? (made.changes === undefined ? [] : 'all') : (made.loose ?? [])
+    loose: 'spec' in made ? (made.changes === undefined ? [] : 'all') : [...(made.loose ?? []), ...(kind.upkeep ?? [])]
   }
 }
 

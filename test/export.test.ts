@@ -488,9 +488,10 @@ test('what was deleted comes back with its secrets, under its old name', () =>
   withBench('2026-08', async ({ sql, run, job, folder, file }) => {
     await arrange(sql)
     await fill(sql)
+    await deploy(sql)
     assert.match((await rejects(run('--deleted'))).message, /no ledger/)
     await run('--to', folder, '--with-secrets', join(folder, 'secrets.yaml'))
-    const argv = ['--from', folder, '--deletion-policy', 'delete', '--max-deletes', '100%']
+    const argv = ['--from', folder, '--deletion-policy', 'delete', '--max-deletes', '100%', '--run-as', 'anyone']
     await job('reconcile', ...argv)
     const rows = () => sql`
       select 'v' as what, path, value, is_secret::text as more from variable where path like 'f/crm/%'
@@ -501,6 +502,8 @@ test('what was deleted comes back with its secrets, under its old name', () =>
         rmSync(join(folder, kind, 'demo', 'f', 'crm', `${path}.yaml`), { force: true })
       }
     }
+    for (const file of ['script/demo/f/crm/job', 'flow/demo/f/crm/flow', 'app/demo/f/crm/page'])
+      rmSync(join(folder, `${file}.yaml`))
     const deleted = await job('reconcile', ...argv)
     assert.is(deleted.counts.error, 0, JSON.stringify(deleted.objects.filter(one => one.op === 'error')))
     assert.ok((await rows()).length < before.length)
@@ -516,6 +519,9 @@ test('what was deleted comes back with its secrets, under its old name', () =>
       (await rows()).filter(one => one['path'] !== 'f/crm/odd'),
       before
     )
+    const code = (await run('--deleted', '--kinds', 'script,flow,app')).docs.map(one => one.spec['path'])
+    assert.equal(code, ['f/crm/job', 'f/crm/flow', 'f/crm/page'])
+    assert.ok((await job('plan', ...argv)).objects.every(one => one.op !== 'create' && one.op !== 'update'))
     const { docs } = await run('--deleted', '--kinds', 'variable', '--path', 'f/crm/Own*')
     assert.match(only(docs).metadata.name, /^f\.crm\.own-key--/)
   }))

@@ -1,4 +1,4 @@
-/** Scripts, flows and apps as manifests: which of them are deployed, and what no manifest can hold. */
+/** Scripts, flows, apps and schedules as manifests: which of them are deployed, and what no manifest can hold. */
 import {
   type Context,
   type Exported,
@@ -30,6 +30,12 @@ export async function listDeployed(
      order by 1, 2`
 }
 
+export const listSchedules = (sql: Sql, workspaces: readonly string[]): PromiseLike<readonly Place[]> => sql<Place[]>`
+  select workspace_id as workspace, path, workspace_id = 'admins' and path = 'u/admin/hub_sync' as own
+    from schedule
+   where workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
+   order by workspace_id, path collate "C"`
+
 type Places = readonly Pick<Exporting, 'workspace' | 'path'>[]
 
 async function keysOf(rows: PromiseLike<Places>): Promise<ReadonlySet<string>> {
@@ -58,8 +64,8 @@ export async function exportScripts(
     if (codebases.has(targetKey(one.workspace, one.path))) {
       return { leave: 'The code is a bundle of a codebase, which the wmill CLI alone deploys.', loss: true }
     }
-    // A version that Windmill cannot use as it is, and one without a form, are deployed anew.
-    const loose = one.row['schema'] === null ? ['health', 'schema'] : ['health']
+    // One without a form gets that which its code says.
+    const loose = one.row['schema'] === null ? ['schema'] : []
     return { stated: stated(one.row), loose }
   })
 }
