@@ -10,7 +10,7 @@ import { globs } from './export-names.ts'
 import { type Done, exportBatch, type Listing, type RowsRun, stemOf } from './export-rows.ts'
 import type { Log } from './log.ts'
 import type { AnyKind, Capabilities, Context, Kind, Sql } from './model.ts'
-import { notYet, wavesOf } from './registry.ts'
+import { wavesOf } from './registry.ts'
 import { selectKinds } from './scope.ts'
 import { type Checks, engineView } from './session.ts'
 import { proveKeys } from './windmill/secret-store.ts'
@@ -37,7 +37,7 @@ const BATCH = 200
 
 /** Gives the exit code: 1 when something is missing from the export that nothing else in it says. */
 export async function exportAll(config: Config, job: ExportJob): Promise<number> {
-  const wanted: readonly { readonly kind: string }[] = selectKinds([...job.kinds, ...notYet(job.kinds)], config.kinds)
+  const wanted = selectKinds(job.kinds, config.kinds)
   const run = await begin(config, job)
   try {
     for (const kind of wavesOf(job.kinds).flat()) {

@@ -8,7 +8,6 @@ import { type ManifestRules, newShelf, type Shelf, shelfKey, shelve } from './fi
 import { codeOf, findManifests } from './files/walk.ts'
 import type { Log } from './log.ts'
 import { type AnyKind, type Kind, type Manifest, objectKey, targetKey } from './model.ts'
-import { notYet } from './registry.ts'
 import { engineView } from './session.ts'
 import { checkPath, mappedWorkspace, policiesFor, type TenancyRules } from './tenancy.ts'
 
@@ -77,7 +76,7 @@ export function validateInputs(config: Config, job: ValidateJob): { text: string
 
 const rulesFor = ({ kinds, log }: ValidateJob): ManifestRules => ({
   log,
-  kinds: new Map([...kinds, ...notYet(kinds)].map(one => [one.kind, one.plural])),
+  kinds: new Map(kinds.map(one => [one.kind, one.plural])),
   namespace: 'default'
 })
 
