@@ -49,6 +49,17 @@ export interface Config {
   readonly exitCode: boolean
   readonly diff: boolean
   readonly print: boolean
+  /** `validate`: files, folders, or `-`. */
+  readonly inputs: readonly string[]
+  /** `export`: what to write, and where. */
+  readonly workspace: readonly string[] | undefined
+  readonly path: readonly string[] | undefined
+  readonly namespace: string | undefined
+  readonly to: string | undefined
+  readonly withSecrets: string | undefined
+  readonly force: boolean
+  readonly all: boolean
+  readonly deleted: boolean
   readonly salt: string
   /** Where the last sentence and the first failures go; Kubernetes shows it. */
   readonly terminationLog: string
@@ -63,7 +74,7 @@ const isFlag = (one: Setting): boolean => one.value === undefined
 /** Throws one ConfigInvalid that lists every fault. */
 export function readConfig(argv: readonly string[], environment: Environment): Config {
   const faults: string[] = []
-  const { given, command } = readArguments(argv, faults)
+  const { given, command, inputs } = readArguments(argv, faults)
   if (given['help'] || given['version']) return finish({}, given['help'] ? 'help' : 'version', environment, faults)
   const values: Values = {}
   for (const one of settings) readSetting(one, { given, environment, command }, values, faults)
@@ -72,12 +83,17 @@ export function readConfig(argv: readonly string[], environment: Environment): C
       faults.push(`${name}: no such setting`)
     }
   }
-  readDatabase(values, environment, command, faults)
+  if (command !== 'validate') readDatabase(values, environment, command, faults)
+  if (command === 'export') checkExport(values, faults)
+  values['inputs'] = inputs
   if (faults.length > 0) throw new SyncError('ConfigInvalid', faults.join('\n'))
   return finish(values, command, environment, faults)
 }
 
-function readArguments(argv: readonly string[], faults: string[]): { given: Values; command: Command } {
+function readArguments(
+  argv: readonly string[],
+  faults: string[]
+): { given: Values; command: Command; inputs: readonly string[] } {
   const options = Object.fromEntries(
     settings.map((one: Setting) => [
       one.option,
@@ -99,8 +115,12 @@ function readArguments(argv: readonly string[], faults: string[]): { given: Valu
   const [command = 'reconcile', ...rest] = positionals
   if (!Object.hasOwn(commands, command))
     faults.push(`${command}: no such command (${Object.keys(commands).join(', ')})`)
+  if (command === 'validate') {
+    if (rest.length === 0 && !given['help']) faults.push('validate: needs files or folders, or - for stdin')
+    return { given, command, inputs: rest }
+  }
   for (const extra of rest) faults.push(`${extra}: unexpected argument`)
-  return { given, command: (Object.hasOwn(commands, command) ? command : 'reconcile') as Command }
+  return { given, command: (Object.hasOwn(commands, command) ? command : 'reconcile') as Command, inputs: [] }
 }
 
 interface Origin {
@@ -147,6 +167,11 @@ function readDatabase(values: Values, environment: Environment, command: Command
   if (!values['database'] && !(command === 'init' && values['print'])) {
     faults.push('--database, DATABASE_URL or DATABASE_URL_FILE: required (`--database embedded` for a first try)')
   }
+}
+
+function checkExport(values: Values, faults: string[]): void {
+  if (values['force'] && values['withSecrets'] === undefined) faults.push('--force: only with --with-secrets')
+  if (values['withSecrets'] === '-') faults.push('--with-secrets: must be a file; secrets are never printed')
 }
 
 function finish(

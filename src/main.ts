@@ -3,10 +3,10 @@
 import { readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { type Config, readConfig } from './config.ts'
 import { exitOf, SyncError } from './errors.ts'
+import { helpText } from './help.ts'
 import { createLog } from './log.ts'
 import { runCommand } from './open.ts'
 import { type Report, sentenceOf, terminationMessage, textOf } from './report.ts'
-import { helpText } from './settings.ts'
 
 async function main(): Promise<number> {
   const config = readConfig(process.argv.slice(2), process.env)
@@ -17,9 +17,10 @@ async function main(): Promise<number> {
     log,
     environment: process.env,
     signal: stopSignal(config),
-    version: version()
+    version: version(),
+    print
   })
-  if (typeof result === 'string') return print(result)
+  if ('text' in result) return print(result.text) || result.exitCode
   const format = config.output ?? (process.stdout.isTTY ? 'text' : 'json')
   print(format === 'text' ? textOf(result, config) : jsonOf(result, config))
   leaveMessage(config.terminationLog, terminationMessage(result))

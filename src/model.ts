@@ -186,6 +186,60 @@ export interface Context {
   readonly ownerOf?: (kind: string, workspace: string, path: string) => string | undefined
 }
 
+/** A row that a kind could manage. */
+export interface Place {
+  readonly workspace: string
+  readonly path: string
+  /** Windmill itself makes such rows: exported only when asked for. */
+  readonly own?: boolean
+}
+
+/** A row on its way into a manifest. */
+export interface Exporting {
+  readonly workspace: string
+  readonly path: string
+  readonly row: Row
+  /** Name of the Secret that the manifest refers to. */
+  readonly secret: string
+  /** False: the row is gone from Windmill, this is what was kept of it. */
+  readonly live: boolean
+}
+
+/** A key of that Secret. One of `text` and `ciphertext` is given. */
+export interface SecretPart {
+  readonly key: string
+  /** As Windmill's cipher with the key of the workspace left it. */
+  readonly ciphertext?: string
+  readonly text?: string
+  /** The field of the row that holds the ciphertext. */
+  readonly field: string
+}
+
+/** What a row looks like in a manifest, or why it has none. */
+export type Exported =
+  | {
+      /** The spec besides workspace and path. Members that are null or undefined are left out. */
+      readonly spec: Readonly<Record<string, Json | undefined>>
+      /** Without prefix. */
+      readonly annotations?: Readonly<Record<string, string>>
+      readonly secrets?: readonly SecretPart[]
+      /** A sentence when applying the manifest would change the row. */
+      readonly changes?: string
+    }
+  | {
+      /** Fields of the row in the form of the spec: those that are as a new object has them are left out. */
+      readonly stated: Row
+      /** Fields that are computed where nobody states them: left out where that gives the same. */
+      readonly computed?: readonly string[]
+      /** Fields of the row that may come back otherwise: said in the log, and no reason to leave the object out. */
+      readonly loose?: readonly string[]
+    }
+  | {
+      readonly leave: string
+      /** True: nothing else in the export says what this row says. */
+      readonly loss: boolean
+    }
+
 /** Prefix of the fields that stand for secret variables which an object generated: `linked.<variable path>`. */
 export const LINKED = 'linked.'
 
@@ -258,6 +312,12 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly upkeep?: readonly string[]
   /** Whether writing the row queues a job that locks dependencies: a run queues only so many of them. */
   readonly locks?: (write: Pick<Write, 'op' | 'row' | 'live'>, context: Context) => boolean
+  /** Throws SyncError for what is wrong with a spec whatever the database holds. */
+  readonly check?: (spec: Spec) => void
+  /** All rows that the kind could manage, but for those that Windmill writes all the time. Absent: none can be exported. */
+  readonly inventory?: (sql: Sql, workspaces: readonly string[], context: Context) => Promise<readonly Place[]>
+  /** What rows look like in manifests, in the order given. Absent: `stated`. */
+  readonly exported?: (sql: Sql, rows: readonly Exporting[], context: Context) => Promise<readonly Exported[]>
   /**
    * What an object is to others of its kind, such as a path and the paths that its code imports: objects of one window
    * that need each other are written in one transaction.

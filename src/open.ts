@@ -1,6 +1,7 @@
 /** Opens what a command works on, runs it, and closes everything again. */
 import { existsSync } from 'node:fs'
 import type { Config } from './config.ts'
+import type { Crds } from './crd.ts'
 import { connect, type Database } from './database/client.ts'
 import { inspect } from './database/guard.ts'
 import { openLedger } from './database/ledger.ts'
@@ -19,21 +20,30 @@ export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly signal: AbortSignal
   readonly version: string
+  /** Writes to stdout; `export` does so batch by batch. */
+  readonly print: (text: string) => void
 }
 
-/** A report, or a text that is the whole answer. */
-export async function runCommand(config: Config, around: Surroundings): Promise<Report | string> {
-  if (config.command === 'init' && config.print) return initScript()
+/** The whole answer of a command that makes no report. */
+export interface Answer {
+  readonly text: string
+  readonly exitCode: number
+}
+
+export async function runCommand(config: Config, around: Surroundings): Promise<Report | Answer> {
+  if (config.command === 'init' && config.print) return { text: initScript(), exitCode: 0 }
   const kinds = checkKinds(await loadKindFiles())
   selectKinds(kinds, config.kinds)
+  if (config.command === 'validate') return validate(config, around, kinds)
   const embedded = config.database === 'embedded' ? await startEmbedded() : undefined
   // Cluster and database are reached at the same time; whoever fails first is told.
-  const source = config.command === 'init' ? undefined : openSource(config, { ...around, kinds })
+  const source = ['init', 'export'].includes(config.command) ? undefined : openSource(config, { ...around, kinds })
   source?.catch(() => {})
   try {
     const url = embedded?.url ?? config.database ?? ''
     const database = await openDatabase(url, config, around)
     try {
+      if (config.command === 'export') return await exportFrom(config, { ...around, database, kinds })
       return source
         ? await reconcile(config, { ...around, database, kinds, source: await source })
         : await init(database)
@@ -57,16 +67,29 @@ async function startEmbedded(): Promise<{ url: string; stop: () => Promise<void>
 
 async function openDatabase(url: string, config: Config, { log, environment }: Surroundings): Promise<Database> {
   return connect(url, {
-    readOnly: config.command === 'plan',
+    readOnly: ['plan', 'export'].includes(config.command),
     max: connectionsFor(config),
     applicationName: `windmill-iac ${environment['HOSTNAME'] ?? ''}`.trim().slice(0, 63),
     debug: (message, fields) => log.debug(message, fields)
   })
 }
 
-async function init(database: Database): Promise<string> {
+async function init(database: Database): Promise<Answer> {
   await openLedger(database, true)
-  return `The ledger schema windmill_iac is ready in ${database.shown}.\n`
+  return { text: `The ledger schema windmill_iac is ready in ${database.shown}.\n`, exitCode: 0 }
+}
+
+async function validate(config: Config, { log }: Surroundings, kinds: readonly AnyKind[]): Promise<Answer> {
+  const { validateInputs } = await import('./validate.ts')
+  return validateInputs(config, { kinds, crds: await openCrds(), log })
+}
+
+/** Reads only: no lock, no ledger. */
+async function exportFrom(config: Config, job: Omit<Job, 'source'>): Promise<Answer> {
+  const { exportAll } = await import('./export.ts')
+  const footing = await inspect(job.database, job.kinds, { writes: false })
+  const crds = await openCrds()
+  return { text: '', exitCode: await exportAll(config, { ...job, ...footing, crds, checks: await loadChecks() }) }
 }
 
 interface Job extends Surroundings {
@@ -115,13 +138,15 @@ async function openSource(
 
 /** CRDs are read and compiled kind by kind, when the first changed CR of a kind turns up. */
 async function loadChecks(): Promise<Checks> {
-  const { annotationWarnings, loadCrds } = await import('./crd.ts')
+  const { annotationWarnings } = await import('./crd.ts')
+  return { validate: (await openCrds()).validator, warnings: annotationWarnings }
+}
+
+async function openCrds(): Promise<Crds> {
+  const { loadCrds } = await import('./crd.ts')
   // Beside dist/ as in the image; beside src/ when the sources run as they are.
   const folder = ['../../crds/', '../crds/'].map(path => new URL(path, import.meta.url)).find(url => existsSync(url))
-  return {
-    validate: loadCrds(folder ?? new URL('../../crds/', import.meta.url)).validator,
-    warnings: annotationWarnings
-  }
+  return loadCrds(folder ?? new URL('../../crds/', import.meta.url))
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

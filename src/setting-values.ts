@@ -32,6 +32,11 @@ export const names: Parse = text => {
   return list
 }
 
+export const namespace: Parse = text => {
+  if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text)) return text
+  throw new Error('must be the name of a namespace: lower-case letters, digits and -, at most 63')
+}
+
 const workspaceId = /^\w+(-\w+)*$/
 
 export const mapping: Parse = text => {

@@ -6,6 +6,7 @@ import {
   mapping,
   maxDeletes,
   names,
+  namespace,
   oneOf,
   type Parse,
   selector,
@@ -239,6 +240,47 @@ export const settings = [
     parse: oneOf('all', 'changes', 'none')
   },
   { option: 'verbose', short: 'v', variable: 'IAC_VERBOSE', help: 'list kept objects in the report too' },
+  {
+    option: 'workspace',
+    value: 'IDS',
+    fallbackText: 'all',
+    help: 'comma-separated',
+    commands: ['export'],
+    parse: names
+  },
+  {
+    option: 'path',
+    value: 'GLOBS',
+    fallbackText: 'all',
+    help: 'comma-separated paths or names; `*` and `?` stay within a part, `**` goes over parts: `f/crm/**`',
+    commands: ['export'],
+    parse: names
+  },
+  {
+    option: 'namespace',
+    value: 'NAME',
+    fallbackText: 'by the namespace mapping',
+    help: 'namespace of all exported objects',
+    commands: ['export'],
+    parse: namespace
+  },
+  {
+    option: 'to',
+    value: 'DIR',
+    fallbackText: 'stdout, as one stream',
+    help: 'write one file per object: <kind>/<workspace>/<path>.yaml',
+    commands: ['export']
+  },
+  {
+    option: 'with-secrets',
+    value: 'FILE',
+    fallbackText: 'references only',
+    help: 'decrypt secrets into this file of Secret manifests (mode 0600)',
+    commands: ['export']
+  },
+  { option: 'force', help: 'replace the file of --with-secrets', commands: ['export'] },
+  { option: 'all', help: "also what Windmill itself makes (group all, the hub's types …)", commands: ['export'] },
+  { option: 'deleted', help: 'what was deleted in the last 30 days instead of what is there', commands: ['export'] },
   { option: 'exit-code', help: 'exit with 2 when changes are pending', commands: ['plan'] },
   {
     option: 'diff',
@@ -253,38 +295,9 @@ export const settings = [
 export const commands = {
   reconcile: 'make the database follow the CRs (the default)',
   plan: 'the same, with zero writes anywhere',
+  validate: 'check manifests (files, folders, - for stdin) without a cluster and without a database',
+  export: 'write the database as manifests that re-import without a change; reads only',
   init: 'create (or print the SQL of) the ledger schema and a least-privilege role'
 } as const
 
 export type Command = keyof typeof commands
-
-/** The text of --help. */
-export function helpText(version: string): string {
-  const left = (one: Setting): string =>
-    `  ${one.short ? `-${one.short}, ` : '    '}--${one.option}${one.value ? ` ${one.value}` : ''}`
-  const width = Math.max(...settings.map(one => left(one).length)) + 2
-  const line = (one: Setting): string => {
-    const fallback = one.fallback ?? one.fallbackText
-    const tail = [one.variable && `$${one.variable}`, fallback && `default: ${fallback}`, one.commands?.join(', ')]
-    const notes = tail.filter(Boolean).join('; ')
-    return `${left(one).padEnd(width)}${one.help}${notes ? ` [${notes}]` : ''}`
-  }
-  return [
-    `windmill-iac ${version}: makes a Windmill instance follow Kubernetes custom resources.`,
-    '',
-    'Usage: windmill-iac [command] [options]',
-    '',
-    'Commands:',
-    ...Object.entries(commands).map(([name, help]) => `  ${name.padEnd(12)}${help}`),
-    '',
-    'Options:',
-    ...settings.map(line),
-    '',
-    'Also: DATABASE_URL_FILE (a file that holds the URL), SECRET_SALT (must equal that of the Windmill servers),',
-    'KUBECONFIG, HTTPS_PROXY, NO_PROXY.',
-    '',
-    'Exit codes: 0 in sync; 1 some objects are in Error or Conflict; 2 changes pending (plan --exit-code); 3 refused',
-    '(schema, guard, unreadable listing, wrong key); 4 cluster or database unreachable, not allowed or busy; 5 usage.',
-    ''
-  ].join('\n')
-}

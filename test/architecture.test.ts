@@ -24,8 +24,14 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
   [1, /^windmill\//],
   [2, /^kinds\//],
   [2, /^(cluster|files|database)\//],
-  [2, /^(config|settings|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status)\.ts$/],
-  [3, /^(session|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report)\.ts$/],
+  [
+    2,
+    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status)\.ts$/
+  ],
+  [
+    3,
+    /^(session|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
+  ],
   [4, /^run\.ts$/],
   [5, /^(main|open)\.ts$/]
 ]

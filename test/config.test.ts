@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../src/config.ts'
 import { SyncError } from '../src/errors.ts'
+import { helpText } from '../src/help.ts'
 import { matches, selectKinds, shardOf } from '../src/scope.ts'
-import { helpText, settings } from '../src/settings.ts'
+import { settings } from '../src/settings.ts'
 import { assert, suite } from './support/suite.ts'
 
 const test = suite('config')

@@ -33,6 +33,8 @@ export interface Piece {
   /** Is the text broken, or is it only a value that cannot be taken as it is? */
   readonly broken: boolean
   readonly faults: readonly Fault[]
+  /** Where the value at a path of keys and indexes stands, or the nearest thing around it. */
+  readonly placeOf?: (path: readonly string[]) => { readonly line: number; readonly column: number }
 }
 
 /** `prettyErrors` and `logLevel` are off because both quote lines of the file. */
@@ -120,7 +122,11 @@ function piece(value: unknown, node: Node, { placeOf }: Part): Piece {
     faults.push({ ...(offset === undefined ? start : placeOf(offset)), says: `${path.join('.')}: ${says}` })
   })
   for (const { offset, says } of ambiguous(node)) faults.push({ ...placeOf(offset), says })
-  return { ...start, value: plain, broken: false, faults }
+  const place = (path: readonly string[]): { line: number; column: number } => {
+    const offset = nodeAt(node, path)?.range?.[0]
+    return offset === undefined ? start : placeOf(offset)
+  }
+  return { ...start, value: plain, broken: false, faults, placeOf: place }
 }
 
 /** Where YAML 1.1, which kubectl reads, and 1.2 differ, the same file would make other rows here than through a cluster. */

@@ -10,6 +10,7 @@ import { type JsonObject, refuseDeep, refuseUnstorable, roundedNotes } from '../
 import { labelsOf } from '../windmill/labels.ts'
 import { refuseLong } from '../windmill/texts.ts'
 import { documentReader, type ReadDocument } from '../windmill/value-from.ts'
+import { exportApps, listDeployed } from '../windmill/versioned-export.ts'
 
 interface Spec {
   readonly workspace?: string
@@ -117,6 +118,8 @@ export default {
   observe: observeApps,
   details: (sql, targets) => appDetails(sql, targets),
   rewritten: ['value'],
+  inventory: (sql, workspaces, context) => listDeployed(sql, 'app', workspaces, context),
+  exported: exportApps,
   locks: makesVersion,
   write: writeApps,
   remove: (sql, removals, context) => deleteApps(sql, removals, context),

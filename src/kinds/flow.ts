@@ -5,6 +5,7 @@ import { flowBlockers } from '../windmill/flow-referrers.ts'
 import { archiveFlows, deleteFlows } from '../windmill/flow-removal.ts'
 import { flowDetails, flowTokens, observeFlows, statedFlow } from '../windmill/flow-rows.ts'
 import { compileFlow, type FlowFacts, type FlowSpec, flowFacts, flowRefs, LOCK } from '../windmill/flow-spec.ts'
+import { listDeployed, withoutLocks } from '../windmill/versioned-export.ts'
 
 export default {
   kind: 'WindmillFlow',
@@ -53,6 +54,8 @@ export default {
   blockers: flowBlockers,
   details: flowDetails,
   stated: statedFlow,
+  inventory: (sql, workspaces, context) => listDeployed(sql, 'flow', workspaces, context),
+  exported: async (_sql, rows) => rows.map(({ row, live }) => ({ stated: live ? statedFlow(withoutLocks(row)) : row })),
   rewritten: ['value', 'unknownKeys'],
   locks: () => true,
   /** A lock that nobody gives is Windmill's to make. */

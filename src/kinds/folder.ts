@@ -1,6 +1,17 @@
 /** Folders: who may read and write the items below `f/<name>/`. */
 import { SyncError } from '../errors.ts'
-import { type Context, type Input, type Kind, type Row, type Sql, type Target, targetKey } from '../model.ts'
+import {
+  type Context,
+  type Exported,
+  type Exporting,
+  type Input,
+  type Json,
+  type Kind,
+  type Row,
+  type Sql,
+  type Target,
+  targetKey
+} from '../model.ts'
 import {
   type FolderRow,
   folderTokens,
@@ -65,10 +76,7 @@ function permissions({ spec, workspace, path }: Input<Spec>, facts: Facts): Row 
   const refused = owners.find(owner => spec.extraPerms?.[owner] === false)
   if (refused !== undefined) {
     const remedy = spec.owners ? 'remove one of the two' : 'list the wanted owners in owners, without it'
-    throw new SyncError(
-      'InvalidSpec',
-      `extraPerms says false for ${refused}, but an owner always may write: ${remedy}.`
-    )
+    throw notOwner(refused, remedy)
   }
   const others = Object.entries(spec.extraPerms ?? {}).filter(([who]) => !owners.includes(who))
   return {
@@ -76,6 +84,9 @@ function permissions({ spec, workspace, path }: Input<Spec>, facts: Facts): Row 
     ...(spec.extraPerms && { extraPerms: Object.fromEntries(others) })
   }
 }
+
+const notOwner = (who: string, remedy: string): SyncError =>
+  new SyncError('InvalidSpec', `extraPerms says false for ${who}, but an owner always may write: ${remedy}.`)
 
 /** Columns that came with newer releases; what is stated without a column is ignored. */
 function newer(
@@ -102,6 +113,39 @@ function unknownNote({ spec, workspace }: Input<Spec>, { known }: Facts, { user 
   return unknown.length === 1
     ? `${shown} is not known in this workspace yet.`
     : `${shown}${rest} are not known in this workspace yet.`
+}
+
+function check({ owners = [], extraPerms = {} }: Spec): void {
+  const refused = owners.find(owner => extraPerms[owner] === false)
+  if (refused !== undefined) throw notOwner(refused, 'remove one of the two')
+}
+
+/** Windmill makes these in each new workspace (contract: workspaces-and-permissions §1.2). */
+const ownFolders = ['app_themes', 'app_custom', 'app_groups', 'slack_bot']
+
+async function inventory(sql: Sql, workspaces: readonly string[]) {
+  return sql<{ workspace: string; path: string; own: boolean }[]>`
+    select workspace_id as workspace, name as path,
+           name in (select jsonb_array_elements_text(${JSON.stringify(ownFolders)}::text::jsonb)) as own
+      from folder
+     where workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
+     order by workspace_id, name collate "C"`
+}
+
+const isEmpty = (value: Json | undefined): boolean =>
+  value !== null && typeof value === 'object' && Object.keys(value).length === 0
+
+async function exported(_sql: Sql, rows: readonly Exporting[]): Promise<readonly Exported[]> {
+  return rows.map(({ path, row }) => ({
+    spec: {
+      displayName: row['displayName'] === path.slice(0, 100) ? null : row['displayName'],
+      summary: row['summary'] || null,
+      owners: isEmpty(row['owners']) ? null : row['owners'],
+      extraPerms: isEmpty(row['extraPerms']) ? null : row['extraPerms'],
+      labels: row['labels'],
+      defaultPermissionedAs: isEmpty(row['defaultPermissionedAs']) ? null : row['defaultPermissionedAs']
+    }
+  }))
 }
 
 function removable(removals: readonly Target[]): { workspace: string; root: string }[] {
@@ -133,6 +177,9 @@ export default {
     instance_group: ['name']
   },
   target: ({ workspace, name }) => ({ workspace, path: name }),
+  check,
+  inventory,
+  exported,
   facts,
   compile(input, facts, context) {
     const { displayName, summary } = input.spec

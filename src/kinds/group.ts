@@ -3,6 +3,8 @@ import { SyncError } from '../errors.ts'
 import {
   type AuditEntry,
   type Context,
+  type Exported,
+  type Exporting,
   type Input,
   type Json,
   type Kind,
@@ -138,6 +140,23 @@ function auditWrite(path: string, op: 'create' | 'update', row: Row, live: Row |
   ]
 }
 
+async function inventory(sql: Sql, workspaces: readonly string[]) {
+  return sql<{ workspace: string; path: string; own: boolean }[]>`
+    select workspace_id as workspace, name as path,
+           name in (select jsonb_array_elements_text(${JSON.stringify([...ownGroups, 'success_handler'])}::text::jsonb)) as own
+      from group_
+     where workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
+     order by workspace_id, name collate "C"`
+}
+
+/** A group without members leaves them to whoever adds some. */
+async function exported(_sql: Sql, rows: readonly Exporting[]): Promise<readonly Exported[]> {
+  return rows.map(({ row }) => {
+    const members = [...membersOf(row)].sort()
+    return { spec: { summary: row['summary'] || null, members: members.length > 0 ? members : null } }
+  })
+}
+
 export default {
   kind: 'WindmillGroup',
   plural: 'windmillgroups',
@@ -151,6 +170,8 @@ export default {
     instance_group: ['name']
   },
   target: ({ workspace, name }) => ({ workspace, path: name }),
+  inventory,
+  exported,
   facts,
   compile(input, facts, context) {
     const resolved = resolve(input, facts, context)

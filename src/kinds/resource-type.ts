@@ -3,6 +3,8 @@ import { SyncError } from '../errors.ts'
 import {
   type Compiled,
   type Context,
+  type Exported,
+  type Exporting,
   type Input,
   type Json,
   type Kind,
@@ -42,15 +44,8 @@ async function facts(sql: Sql, inputs: readonly Input<Spec>[]): Promise<Facts> {
 
 function compile({ spec, workspace, path }: Input<Spec>, shadowed: Facts, { capabilities }: Context): Compiled {
   const { schema, description, formatExtension, fileset } = spec
-  refuseDeep('schema', schema)
-  refuseUnstorable('schema', schema)
+  check(spec)
   refuseLong('formatExtension', formatExtension, capabilities.maxLength('resource_type', 'format_extension'))
-  if (formatExtension?.startsWith('.')) {
-    throw new SyncError('InvalidSpec', 'formatExtension: give the extension without its dot.')
-  }
-  if (formatExtension && fileset) {
-    throw new SyncError('InvalidSpec', 'formatExtension and fileset exclude each other; state one of them.')
-  }
   const notes = [...schemaNotes(spec), ...nameNotes(path, workspace, shadowed), ...roundedNotes('schema', schema)]
   if (fileset && !hasFileset(capabilities)) notes.push('fileset: this Windmill has no such column; ignored.')
   const row: Row = {
@@ -59,6 +54,17 @@ function compile({ spec, workspace, path }: Input<Spec>, shadowed: Facts, { capa
     ...kindOfFile(spec, hasFileset(capabilities))
   }
   return { row, notes }
+}
+
+function check({ schema, formatExtension, fileset }: Spec): void {
+  refuseDeep('schema', schema)
+  refuseUnstorable('schema', schema)
+  if (formatExtension?.startsWith('.')) {
+    throw new SyncError('InvalidSpec', 'formatExtension: give the extension without its dot.')
+  }
+  if (formatExtension && fileset) {
+    throw new SyncError('InvalidSpec', 'formatExtension and fileset exclude each other; state one of them.')
+  }
 }
 
 /** Whichever of the two is stated as given, the other cannot stay (contract: variables-and-resources §1.4). */
@@ -147,6 +153,27 @@ async function blockers(sql: Sql, removals: readonly Removal[]): Promise<Readonl
   return new Map(rows.map(row => [targetKey(row.workspace, row.path), sentence(row.holder)]))
 }
 
+/** In `admins` a job of Windmill's keeps the types of the hub; types that people make there start with c_ (contract: §5). */
+async function inventory(sql: Sql, workspaces: readonly string[]) {
+  return sql<{ workspace: string; path: string; own: boolean }[]>`
+    select workspace_id as workspace, name as path,
+           workspace_id = ${sharedWorkspace} and not starts_with(name, 'c_') as own
+      from resource_type
+     where workspace_id in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))
+     order by workspace_id, name collate "C"`
+}
+
+async function exported(_sql: Sql, rows: readonly Exporting[]): Promise<readonly Exported[]> {
+  return rows.map(({ row: { description, formatExtension, fileset, schema } }) => ({
+    spec: {
+      description: description || null,
+      formatExtension: formatExtension || null,
+      fileset: fileset === true || null,
+      schema
+    }
+  }))
+}
+
 const operations = { create: 'create', update: 'update', delete: 'delete', retire: 'delete' } as const
 
 export default {
@@ -160,6 +187,9 @@ export default {
     resource: ['workspace_id', 'path', 'resource_type']
   },
   target: ({ workspace, name }) => ({ workspace, path: name }),
+  check,
+  inventory,
+  exported,
   facts,
   compile,
   tokens: (sql, targets) => rowTokens(sql, 'resource_type', targets),

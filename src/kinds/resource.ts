@@ -30,6 +30,7 @@ import {
 } from '../windmill/linked-variables.ts'
 import { oauthNotes } from '../windmill/oauth.ts'
 import { heldBack } from '../windmill/references.ts'
+import { exportResources, listResources } from '../windmill/resource-export.ts'
 import {
   auditResource,
   changedLinks,
@@ -253,6 +254,9 @@ export default {
     ...secretStoreUses
   },
   target: ({ workspace, path }) => ({ workspace, path }),
+  check: spec => refuseSpecial(spec, refsOf(spec).length > 0),
+  inventory: listResources,
+  exported: exportResources,
   refs: refsOf,
   facts,
   compile,

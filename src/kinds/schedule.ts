@@ -7,6 +7,7 @@ import { readFacts, type ScheduleFacts } from '../windmill/schedule-facts.ts'
 import { ARMED, ERROR, isDropped, PAUSED, rearming, retiming, type ScheduleSpec } from '../windmill/schedule-spec.ts'
 import { isNewsOfSchedule, scheduleDetails } from '../windmill/schedule-status.ts'
 import { deleteSchedules, readSchedules, scheduleTokens, writeSchedules } from '../windmill/schedule-store.ts'
+import { listSchedules } from '../windmill/versioned-export.ts'
 
 /** The stated fields that differ from the row as it was read; all of them in a new row. */
 const changedBy = ({ row, live }: Write): readonly string[] =>
@@ -69,6 +70,8 @@ const switched = (resource: string, enabled: boolean): AuditEntry => ({
   parameters: { enabled: String(enabled) }
 })
 
+const stated = ({ [ARMED]: _armed, [ERROR]: _error, [PAUSED]: _paused, ...row }: Row): Row => row
+
 export default {
   kind: 'WindmillSchedule',
   plural: 'windmillschedules',
@@ -125,7 +128,16 @@ export default {
   },
   retire: disableSchedules,
   audit,
-  stated: ({ [ARMED]: _armed, [ERROR]: _error, [PAUSED]: _paused, ...row }) => row,
+  stated,
+  inventory: async (sql, workspaces) => listSchedules(sql, workspaces),
+  /** Runs act as the service user without a word; what stopped or paused one is no field. */
+  exported: async (_sql, rows, { user }) =>
+    rows.map(({ row, live }) => {
+      if (!live) return { stated: row }
+      const { runAs, ...others } = stated(row)
+      const own = runAs === `u/${user}` || runAs === undefined
+      return { stated: own ? others : { ...others, runAs }, loose: [ERROR, PAUSED] }
+    }),
   dropped: isDropped,
   details: scheduleDetails,
   isNews: isNewsOfSchedule,

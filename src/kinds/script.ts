@@ -18,6 +18,7 @@ import {
   storedLanguage
 } from '../windmill/script-spec.ts'
 import { principalOf } from '../windmill/script-versions.ts'
+import { exportScripts, listDeployed } from '../windmill/versioned-export.ts'
 
 interface Facts {
   readonly enterprise: boolean
@@ -76,6 +77,8 @@ function neededBy(input: Input<ScriptSpec>): readonly string[] {
   }
 }
 
+const stated = (row: Row): Row => Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field)))
+
 export default {
   kind: 'WindmillScript',
   plural: 'windmillscripts',
@@ -133,7 +136,9 @@ export default {
   remove: removeScripts,
   blockers: scriptBlockers,
   upkeep: ['health'],
-  stated: row => Object.fromEntries(Object.entries(row).filter(([field]) => !unstated.has(field))),
+  stated,
+  inventory: (sql, workspaces, context) => listDeployed(sql, 'script', workspaces, context),
+  exported: (sql, rows) => exportScripts(sql, rows, stated),
   // Written with the rows: their parameters are known there alone.
   audit: () => [],
   // A lock of a person does not fit other code, and nobody goes on acting for somebody whom no manifest names.

@@ -9,6 +9,7 @@ import { heldBack } from '../windmill/references.ts'
 import { placesJson, rowTokens, type Shape, writeRows } from '../windmill/row-writer.ts'
 import { holdKeys, openSecretStore, proveKeys, type SecretStore, secretStoreUses } from '../windmill/secret-store.ts'
 import { refuseControl, refuseLong, secretNotes } from '../windmill/texts.ts'
+import { exportVariables, listVariables } from '../windmill/variable-export.ts'
 
 interface Spec {
   readonly workspace?: string
@@ -132,6 +133,8 @@ export default {
     ...secretStoreUses
   },
   target: ({ workspace, path }) => ({ workspace, path }),
+  inventory: listVariables,
+  exported: exportVariables,
   refs: spec => [refOf(spec)].filter(ref => ref !== undefined),
   facts: (sql, inputs, context) =>
     openSecretStore(

@@ -7,6 +7,7 @@ import { ensureIdentity } from '../windmill/identity.ts'
 import { archiveWorkspaces } from '../windmill/workspace-archive.ts'
 import { auditOf } from '../windmill/workspace-audit.ts'
 import { compileSettings, ownerOf } from '../windmill/workspace-compile.ts'
+import { exportWorkspaces, listWorkspaces } from '../windmill/workspace-export.ts'
 import { readFacts, type WorkspaceFacts } from '../windmill/workspace-facts.ts'
 import { checkUnarchive, isParent, writeLineage } from '../windmill/workspace-lineage.ts'
 import { createWorkspaces, ensureRows, updateWorkspaces, writeEnvironment } from '../windmill/workspace-rows.ts'
@@ -42,9 +43,13 @@ const kind = {
     job_perms: ['job_id'],
     concurrency_key: ['job_id']
   },
+  pathField: 'id',
   inWorkspace: false,
   retained: true,
   target: spec => ({ workspace: spec.id, path: spec.id }),
+  check: spec => checkId(spec.id),
+  inventory: listWorkspaces,
+  exported: exportWorkspaces,
   facts: readFacts,
   compile,
   tokens,

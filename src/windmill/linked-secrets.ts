@@ -106,7 +106,7 @@ function sortFields(parts: Parts, base: JsonObject): { inline: JsonObject; linke
     if (seen.has(field))
       throw new SyncError('InvalidSpec', `valuesFrom: the field ${field} is given twice; state it once.`)
     seen.add(field)
-    const wanted = scalarOf(propertyOf(parts.schema, [field])) ?? scalarsOfTypes[parts.type]?.[field]
+    const wanted = scalarField(parts, field)
     if (wanted) inline.push([field, parseScalar(field, text, wanted)])
     else linked.push({ place: [field], text })
   }
@@ -114,6 +114,10 @@ function sortFields(parts: Parts, base: JsonObject): { inline: JsonObject; linke
 }
 
 type Scalar = 'integer' | 'number' | 'boolean'
+
+/** What the text of a field is converted to; such fields are never linked. */
+export const scalarField = ({ type, schema }: Pick<Parts, 'type' | 'schema'>, field: string): Scalar | undefined =>
+  scalarOf(propertyOf(schema, [field])) ?? scalarsOfTypes[type]?.[field]
 
 /** Fields whose jobs fail with a text, for databases where nobody has put the type (contract: §3.4). */
 const scalarsOfTypes: Readonly<Record<string, Readonly<Record<string, Scalar>>>> = {
@@ -201,8 +205,7 @@ function withPaths(path: string, found: readonly Found[]): readonly Keyed[] {
   return found.map(({ place, text }, index) => {
     const field = shown(place)
     refuseHalves(field, text)
-    const variable =
-      index === 0 ? path : `${path}_${place.map(name => name.replace(/[^A-Za-z0-9_-]/gu, '_')).join('_')}`
+    const variable = index === 0 ? path : furtherVariable(path, place)
     if (variable.length > 255) {
       throw new SyncError(
         'InvalidSpec',
@@ -220,6 +223,10 @@ function withPaths(path: string, found: readonly Found[]): readonly Keyed[] {
     return { key: keyOf(place), link: { variable, field, text } }
   })
 }
+
+/** Where the secrets after the first one are kept. */
+export const furtherVariable = (path: string, place: Place): string =>
+  `${path}_${place.map(name => name.replace(/[^A-Za-z0-9_-]/gu, '_')).join('_')}`
 
 const keyOf = (place: Place): string => JSON.stringify(place)
 

@@ -1,13 +1,17 @@
 /** What the type and the place of a resource forbid, and what deserves a note (contract: variables-and-resources §3.1, §3.4). */
 import { SyncError } from '../errors.ts'
 import type { Json } from '../model.ts'
-import { isObject, leavesOf, roundedNotes } from './json-values.ts'
+import { isObject, type Leaf, leavesOf, roundedNotes } from './json-values.ts'
 import { rankOfName } from './linked-secrets.ts'
 
 /** Rows that belong to jobs and to the server; a bad `cache` row even breaks the clean-up of the whole instance. */
 const ownTypes: ReadonlySet<string> = new Set(['state', 'cache'])
 
 const publicPlaces = ['f/app_themes/', 'f/app_custom/'] as const
+
+/** Readable without login. */
+export const isPublic = (path: string, type: string): boolean =>
+  type === 'json_schema' || publicPlaces.some(place => path.startsWith(place))
 
 export function refuseSpecial(
   spec: { readonly path: string; readonly resourceType: string },
@@ -20,8 +24,7 @@ export function refuseSpecial(
       `resourceType: Windmill itself writes resources of type ${resourceType}; choose another.`
     )
   }
-  const isPublic = resourceType === 'json_schema' || publicPlaces.some(place => path.startsWith(place))
-  if (isPublic && hasSecrets) {
+  if (isPublic(path, resourceType) && hasSecrets) {
     const what = resourceType === 'json_schema' ? 'resources of type json_schema' : 'resources in this folder'
     throw new SyncError(
       'InvalidSpec',
@@ -63,11 +66,17 @@ function hasIdleReference(value: Json): boolean {
 const isReference = (text: string): boolean => /^\$(var|res):[^\s]+$/.test(text) && text.indexOf('$', 1) < 0
 
 /** A literal under a name of secrets: whoever wrote it, it is not for reports. */
-export function holdsOpenSecret(value: Json | undefined): boolean {
-  if (value === undefined) return false
-  return leavesOf(value).some(leaf => {
+export const holdsOpenSecret = (value: Json | undefined): boolean => openSecrets(value).length > 0
+
+/** All such literals; `isSecret` may know more places than the names tell. */
+export function openSecrets(
+  value: Json | undefined,
+  isSecret: (place: readonly string[]) => boolean = () => false
+): readonly Leaf[] {
+  if (value === undefined) return []
+  return leavesOf(value).filter(leaf => {
     if (leaf.value === null || leaf.value === '' || typeof leaf.value === 'boolean') return false
     if (typeof leaf.value === 'string' && isReference(leaf.value)) return false
-    return leaf.place.some(name => rankOfName(name) > 0)
+    return leaf.place.some(name => rankOfName(name) > 0) || isSecret(leaf.place)
   })
 }

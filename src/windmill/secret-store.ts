@@ -75,6 +75,22 @@ export async function openSecretStore(sql: Sql, workspaces: readonly string[], c
   }
 }
 
+/** Gives the text of a ciphertext, or undefined where it cannot be read (another key or salt, an external backend). */
+export async function openCiphertexts(
+  sql: Sql,
+  workspaces: readonly string[],
+  { salt }: Pick<Context, 'salt'>
+): Promise<(workspace: string, ciphertext: string) => string | undefined> {
+  const rows = await readKeys(sql, [...new Set(workspaces)])
+  const ciphers = new Map(
+    rows.flatMap(({ workspace, key }) => (key === null ? [] : [[workspace, cipherKey(key, salt)] as const]))
+  )
+  return (workspace, ciphertext) => {
+    const cipher = ciphers.get(workspace)
+    return cipher && decrypt(cipher, ciphertext)
+  }
+}
+
 async function readKeys(sql: Sql, workspaces: readonly string[]): Promise<readonly KeyRow[]> {
   if (workspaces.length === 0) return []
   return sql<KeyRow[]>`

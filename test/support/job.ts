@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
-import { runCommand } from '../../src/open.ts'
+import { type Answer, runCommand } from '../../src/open.ts'
 import type { Report } from '../../src/report.ts'
 
 const here = fileURLToPath(import.meta.url)
@@ -30,9 +30,21 @@ export async function runJob(
   environment: Environment,
   signal = new AbortController().signal
 ): Promise<Report> {
+  return (await runAny(argv, environment, signal)).result as Report
+}
+
+/** Any command in this process, with what it printed on the way. */
+export async function runAny(
+  argv: readonly string[],
+  environment: Environment,
+  signal = new AbortController().signal
+): Promise<{ readonly result: Report | Answer; readonly printed: string }> {
   const config = readConfig(argv, environment)
   const log = createLog({ level: 'debug', text: false, write: line => logged.push(line) })
-  return (await runCommand(config, { log, environment, signal, version: 'test' })) as Report
+  const printed: string[] = []
+  const print = (text: string): void => void printed.push(text)
+  const result = await runCommand(config, { log, environment, signal, version: 'test', print })
+  return { result, printed: printed.join('') }
 }
 
 export interface Ended {
