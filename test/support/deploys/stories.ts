@@ -1,0 +1,40 @@
+/** Whole lives of scripts, flows and apps, told as the contract has them: runs, workers and people in turns. */
+import type { Variant } from '../database.ts'
+import { type Suite, suite } from '../suite.ts'
+import { type Bench, withBench } from './bench.ts'
+import { corrected, left } from './story-edits.ts'
+import { badInput, foreignRows } from './story-faults.ts'
+import { firstToSettled } from './story-first.ts'
+import { canceledPredecessor, relocks, togetherInAnyOrder } from './story-imports.ts'
+import { deletions, renames, returns, swaps } from './story-paths.ts'
+
+type Story = (bench: Bench) => Promise<void>
+
+/** What holds at every shape of the database. */
+const first: Readonly<Record<string, Story>> = {
+  'thirty scripts, eight flows and four apps become the rows of the API, then nothing is written but statuses': firstToSettled
+}
+
+const others: Readonly<Record<string, Story>> = {
+  'edits by somebody else stay under db-wins and are told': left,
+  'edits by somebody else are put right under crd-wins, with their history': corrected,
+  'versions that a worker makes to lock again are no drift': relocks,
+  'a library and its importers change in one run: old content never wins, whatever job is done first': togetherInAnyOrder,
+  'a flow that is deployed again cancels the job of its predecessor': canceledPredecessor,
+  'bad input is the error of its object, everything else lands': badInput,
+  'rows of somebody else are left under db-wins': foreignRows,
+  'a changed path moves script, flow and app': renames,
+  'scripts and flows swap their paths in one run': swaps,
+  'what is gone is archived, and what comes back goes on with its history': returns,
+  'what is deleted leaves nothing behind': deletions
+}
+
+export function deploys(variant: Variant): void {
+  const test = suite(`deploys at ${variant}`)
+  add(test, variant, variant.endsWith('-unfinalized') ? first : { ...first, ...others })
+  test.run()
+}
+
+function add(test: Suite, variant: Variant, stories: Readonly<Record<string, Story>>): void {
+  for (const [title, story] of Object.entries(stories)) test(title, () => withBench(variant, story))
+}

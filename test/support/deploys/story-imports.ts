@@ -1,0 +1,100 @@
+/** Libraries and what imports them. */
+import { assert } from '../suite.ts'
+import { cleanRun, detailsOf, runsAs, settled, settles } from './assertions.ts'
+import { type Bench, edited, type Manifest, pick } from './bench.ts'
+import { none } from './expect.ts'
+import { hexOf } from './rules.ts'
+import { deployed, liveScripts } from './ui.ts'
+import { work } from './worker.ts'
+
+const chain = ['lib-text', 'lib-format', 'report', 'helpers', 'lib-dates', 'lib-http', 'webhook']
+const world = (): readonly Manifest[] => pick(...chain, 'loops', 'linear', 'branches', 'orders')
+
+const newText = 'def shout(text: str) -> str:\n    return text.upper() + "!"\n'
+const newDates = "export function today(): string {\n  return 'today'\n}\n"
+
+export async function relocks(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  await settled(bench, world())
+  const manifests = edited(edited(world(), 'lib-text', { content: newText }), 'lib-dates', { content: newDates })
+  assert.equal(await cleanRun(bench, manifests), { 'lib-dates': 'update', 'lib-text': 'update' })
+  const [before] = await sql`select (select count(*) from script)::int as scripts, (select count(*) from flow_version)::int as versions`
+  const done = await work(sql, { release, generation: 2 })
+  for (const relock of ['dependencies f/sales/report', 'dependencies f/sales/webhook', 'flowdependencies f/sales/linear', 'appdependencies f/sales/orders']) {
+    assert.ok(done.includes(`${relock} success`), `${relock} in ${done.join(', ')}`)
+  }
+  const [after] = await sql`select (select count(*) from script)::int as scripts, (select count(*) from flow_version)::int as versions`
+  // Where the worker copies, the test would be empty without copies.
+  if (release !== '1.463.2') {
+    assert.ok(after?.['scripts'] > before?.['scripts'])
+    assert.ok(after?.['versions'] > before?.['versions'])
+  }
+  await settles(bench, manifests)
+  for (const [name, path] of [['report', 'f/sales/report'], ['webhook', 'f/sales/webhook']] as const) {
+    const [live, ...others] = await liveScripts(sql, path)
+    assert.is(others.length, 0)
+    assert.is((await detailsOf(sql, name))['hash'], hexOf(String(live?.['hash'])))
+  }
+  // The manifest still rules: a change on top of the worker's versions continues them.
+  const [head] = await liveScripts(sql, 'f/sales/report')
+  const next = edited(manifests, 'report', { summary: 'Changed' })
+  assert.equal(await cleanRun(bench, next), { report: 'update' })
+  const [live] = await liveScripts(sql, 'f/sales/report')
+  assert.is((live?.['parent_hashes'] as readonly string[])[0], head?.['hash'])
+}
+
+/** All of a chain change at once, and the workers are as unlucky as can be (scripts, trap 9). */
+export async function togetherInAnyOrder(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  const paths: Readonly<Record<string, string>> = {
+    'lib-text': 'f/lib/text',
+    'lib-format': 'f/lib/format',
+    helpers: 'f/sales/helpers',
+    report: 'f/sales/report',
+    'lib-dates': 'f/lib/dates',
+    'lib-http': 'f/lib/http',
+    webhook: 'f/sales/webhook'
+  }
+  await settled(bench, world())
+  const orders = [Object.values(paths), Object.values(paths).toReversed()]
+  for (const [round, first] of orders.entries()) {
+    const mark = (text: string): string => `${text}\n${text.startsWith('import {') || text.includes('export ') ? '//' : '#'} ${round}\n`
+    const manifests = world().map(one => {
+      const { content } = one.spec
+      return typeof content === 'string' ? { ...one, spec: { ...one.spec, content: mark(content) } } : one
+    })
+    const done = await cleanRun(bench, manifests)
+    assert.equal(Object.keys(done).sort(), chain.toSorted())
+    await work(sql, { release, first, generation: 10 + round })
+    const content = (name: string): string => String(manifests.find(one => one.metadata.name === name)?.spec['content'])
+    const found: string[] = []
+    for (const [name, path] of Object.entries(paths)) found.push(...(await runsAs(sql, path, content(name))))
+    none(found)
+    await settles(bench, manifests)
+    for (const path of Object.values(paths)) none(await runsAs(sql, path, content(nameAt(paths, path))))
+  }
+}
+
+const nameAt = (paths: Readonly<Record<string, string>>, path: string): string =>
+  Object.keys(paths).find(name => paths[name] === path) ?? ''
+
+/** A late old job would put the old value back (flows-and-apps, trap 7). */
+export async function canceledPredecessor(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  const value = (x: number) => ({ modules: [{ id: 'a', value: { type: 'rawscript', language: 'bun', content: `export function main() { return ${x} }\n`, input_transforms: {} } }] })
+  await cleanRun(bench, edited(pick('loops'), 'loops', { value: value(1) }))
+  const manifests = edited(pick('loops'), 'loops', { value: value(2) })
+  assert.equal(await cleanRun(bench, manifests), { loops: 'update' })
+  const jobs = await sql`
+    select canceled_by, canceled_reason, j.id = f.dependency_job as current from v2_job_queue q join v2_job j using (id)
+      join flow f on f.path = j.runnable_path order by j.created_at`
+  assert.equal(jobs.map(one => [one['current'], one['canceled_by'] !== null, one['canceled_reason']]), [
+    [false, true, 're-deployment'],
+    [true, false, null]
+  ])
+  const done = await work(sql, { release })
+  assert.equal(done.toSorted(), ['flowdependencies f/ops/loops canceled', 'flowdependencies f/ops/loops success'])
+  const live = await deployed(sql, 'flow', 'f/ops/loops')
+  assert.match(JSON.stringify(live?.['value']), 'return 2')
+  await settles(bench, manifests)
+}
