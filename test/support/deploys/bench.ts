@@ -39,7 +39,10 @@ export interface Writes {
 const fixture = (file: string): string => readFileSync(join(projectFolder, 'test/fixtures/deploys', file), 'utf8')
 
 export const manifestsOf = (...files: readonly string[]): readonly Manifest[] =>
-  files.flatMap(file => parseAllDocuments(fixture(file)).map(document => document.toJS() as Manifest))
+  files.flatMap(file => parseAllDocuments(fixture(file)).map(document => {
+    const one = document.toJS() as Manifest
+    return { ...one, spec: one.spec ?? {} }
+  }))
 
 export const dataOf = <T>(file: string): T => parse(fixture(file)) as T
 

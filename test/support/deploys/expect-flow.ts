@@ -4,7 +4,7 @@ import { valueOf } from './bench.ts'
 import { anything, deviations, either, recent, type Row, rule, same } from './expect.ts'
 import { jobDeviations } from './expect-job.ts'
 import { auditDeviations } from './expect-script.ts'
-import { email, user } from './rules.ts'
+import { email, storedLanguage, user } from './rules.ts'
 
 /** These live inside the value, never in columns (trap 1). */
 const inside = {
@@ -23,12 +23,18 @@ export function flowValue(manifests: readonly Manifest[], one: Manifest): Spec {
 const schemaRule = (stated: unknown) =>
   typeof stated === 'string' ? rule(`the text ${stated}`, (_, row) => row['schema_text'] === stated) : (stated ?? null)
 
-/** A stored value: as stated, but what no worker reads may be left out already. */
-const valueRule = (value: Spec) =>
-  rule(JSON.stringify(value), given => same(given, value) || same(given, withoutNotes(value)))
+/** A stored value: as stated, but what a worker would drop or turn may be dropped or turned already. */
+const valueRule = (value: Spec) => rule(JSON.stringify(value), given => same(turned(given), turned(value)))
 
-const withoutNotes = (value: Spec): Spec =>
-  JSON.parse(JSON.stringify(value, (key, inner: unknown) => (key === 'note_for_people' ? undefined : inner))) as Spec
+const turned = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value, (key, inner: unknown) => {
+      if (key === 'note_for_people') return undefined
+      const { language, content } = (inner ?? {}) as { language?: unknown; content?: unknown }
+      if (typeof language !== 'string' || typeof content !== 'string') return inner
+      return { ...(inner as object), language: storedLanguage(language, content) }
+    })
+  )
 
 export function flowRow(manifests: readonly Manifest[], one: Manifest): Row {
   const { spec } = one
@@ -88,7 +94,8 @@ export async function flowDeviations(
       value: valueRule(flowValue(manifests, one)),
       schema: schemaRule(one.spec['schema']),
       schema_text: anything,
-      created_by: row['edited_by'],
+      // The editor shows the author of the version; runs go by the flow's.
+      created_by: either(row['edited_by'], user),
       created_at: recent
     }),
     ...(await jobDeviations(bench, path, 'flowdependencies', versionJob('flowdependencies', path, row['version']))),

@@ -26,7 +26,8 @@ const faults: Readonly<Record<string, Fault>> = {
   'unknown-type': { of: 'loops', spec: flow(step('a', { value: { type: 'teleport' } })), code: /InvalidSpec/, says: /value.*type|type.*teleport/ },
   'twice-the-id': { of: 'loops', spec: flow(step('a'), step('a')), code: /InvalidSpec/, says: /id.*\ba\b|\ba\b.*id/ },
   'no-id': { of: 'loops', spec: flow({ value: { type: 'identity' } }), code: /InvalidSpec/, says: /id/ },
-  'half-a-stop': { of: 'loops', spec: flow(step('a', { stop_after_if: { expr: 'true' } })), code: /InvalidSpec/, says: /skip_if_stopped/ },
+  'stop-without-expr': { of: 'loops', spec: flow(step('a', { stop_after_if: { skip_if_stopped: true } })), code: /InvalidSpec/, says: /expr/ },
+  'half-an-integer': { of: 'loops', spec: flow(step('a', { cache_ttl: 1.5 })), code: /InvalidSpec/, says: /cache_ttl/ },
   'reserved-type': { of: 'loops', spec: flow(step('a', { value: { type: 'flowscript', id: 1 } })), code: /InvalidSpec/, says: /flowscript/ },
   'misnamed-preprocessor': {
     of: 'loops',

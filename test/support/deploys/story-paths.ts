@@ -18,7 +18,7 @@ export async function renames(bench: Bench): Promise<void> {
   const done = await cleanRun(bench, moved)
   for (const name of ['helpers', 'loops', 'hidden']) assert.ok(done[name], `${name} in ${JSON.stringify(done)}`)
   await work(sql, { release })
-  assert.equal(await liveScripts(sql, 'f/sales/helpers'), [])
+  assert.is((await liveScripts(sql, 'f/sales/helpers')).length, 0)
   none(await runsAs(sql, 'f/sales/moved', codeOf(world, 'helpers')))
   const flows = await sql`select path, archived from flow order by path`
   assert.equal(flows.filter(one => !one['archived']).map(one => one['path']), ['f/ops/moved'])
@@ -57,8 +57,8 @@ export async function returns(bench: Bench): Promise<void> {
   const [head] = await liveScripts(sql, 'f/sales/report')
   const [app] = await sql`select id from app where path = 'f/ops/hidden'`
   const rest = without(world, 'report', 'loops', 'hidden')
-  none(problems(await bench.run(rest)))
-  assert.equal(await liveScripts(sql, 'f/sales/report'), [])
+  none(problems(await bench.run(rest, '--max-deletes', '100%')))
+  assert.is((await liveScripts(sql, 'f/sales/report')).length, 0)
   const [flow] = await sql`select archived from flow where path = 'f/ops/loops'`
   assert.is(flow?.['archived'], true)
   const [map] = await sql`select count(*)::int as rows from dependency_map where importer_path = 'f/sales/report'`
@@ -66,14 +66,15 @@ export async function returns(bench: Bench): Promise<void> {
   const changed = edited(rest, 'helpers', { content: `${codeOf(rest, 'helpers')}# changed\n` })
   assert.equal(await cleanRun(bench, changed), { helpers: 'update' })
   await work(sql, { release, generation: 2 })
-  assert.equal(await liveScripts(sql, 'f/sales/report'), [], 'an archived importer rose from the dead')
+  assert.is((await liveScripts(sql, 'f/sales/report')).length, 0, 'an archived importer rose from the dead')
   await settles(bench, changed)
 
   none(problems(await bench.run(world)))
   await work(sql, { release, generation: 3 })
   none(await runsAs(sql, 'f/sales/report', codeOf(world, 'report')))
   const [live] = await liveScripts(sql, 'f/sales/report')
-  assert.is((live?.['parent_hashes'] as readonly string[] | null)?.[0], head?.['hash'])
+  // The parent, or an ancestor where a worker has locked it anew since.
+  assert.ok((live?.['parent_hashes'] as readonly string[] | null)?.includes(String(head?.['hash'])))
   const [back] = await sql`select archived from flow where path = 'f/ops/loops'`
   assert.is(back?.['archived'], false)
   const [same] = await sql`select id from app where path = 'f/ops/hidden'`

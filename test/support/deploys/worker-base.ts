@@ -8,6 +8,8 @@ export interface WorkerOptions {
   readonly release: Release
   /** These paths first, in this order: workers are many, and any order may happen. */
   readonly first?: readonly string[]
+  /** Relocks wait until everything else is done, so that several of one importer meet. */
+  readonly relocksLast?: boolean
   /** Paths whose dependencies cannot be had. */
   readonly failing?: readonly string[]
   /** Told apart from locks of other times. */

@@ -11,10 +11,10 @@ const tags = `deno python3 go bash powershell nativets mysql bun postgresql bigq
 /** Works until nothing is due any more; gives what was done, such as `dependencies f/a/b success`. */
 export async function work(sql: postgres.Sql, options: WorkerOptions): Promise<readonly string[]> {
   const done: string[] = []
-  const shift = { first: [], failing: [], generation: 1, ...options }
+  const shift = { first: [], relocksLast: false, failing: [], generation: 1, ...options }
   for (let more = true; more && done.length < 500; ) {
     more = await sql.begin(async sql => {
-      const job = await pull(sql, shift.first)
+      const job = await pull(sql, shift)
       if (!job) return false
       done.push(`${job.kind} ${job.path} ${await perform({ ...shift, sql }, job)}`)
       return true
@@ -27,12 +27,15 @@ export async function work(sql: postgres.Sql, options: WorkerOptions): Promise<r
  * The contract's selection, with our own choice among equals. It looks a little ahead: relocks are due some seconds
  * later in newer Windmill.
  */
-async function pull(sql: postgres.TransactionSql, first: readonly string[]): Promise<Job | undefined> {
+async function pull(
+  sql: postgres.TransactionSql,
+  { first, relocksLast }: Pick<Shift, 'first' | 'relocksLast'>
+): Promise<Job | undefined> {
   const [row] = await sql<{ id: string; canceled_by: string | null }[]>`
     select q.id from v2_job_queue q join v2_job j using (id)
      where running = false and q.tag in ${sql(tags)} and scheduled_for <= now() + interval '10 seconds'
        and j.kind in ('dependencies', 'flowdependencies', 'appdependencies')
-     order by array_position(${first as string[]}::text[], j.runnable_path::text), q.priority desc nulls last, scheduled_for, q.id
+     order by ${relocksLast} and j.args ? 'common_dependency_path', array_position(${first as string[]}::text[], j.runnable_path::text), q.priority desc nulls last, scheduled_for, q.id
        for update of q skip locked limit 1`
   if (!row) return undefined
   await sql`update v2_job_queue set running = true, started_at = now(), worker = 'simulated' where id = ${row.id}`
