@@ -39,11 +39,13 @@ export async function settles(bench: Bench, manifests: readonly Manifest[]): Pro
   await quiet(bench, manifests)
 }
 
+/** In the order of their imports. */
+export const libraries = ['f/lib/text', 'f/lib/dates', 'f/lib/http', 'f/sales/helpers', 'f/lib/format'] as const
+
 /** A world that was deployed and locked: libraries first, so that nothing is locked twice. */
 export async function settled(bench: Bench, manifests: readonly Manifest[]): Promise<void> {
   await cleanRun(bench, manifests)
-  const first = ['f/lib/text', 'f/lib/dates', 'f/lib/http', 'f/sales/helpers', 'f/lib/format']
-  await work(bench.sql, { release: bench.release, first })
+  await work(bench.sql, { release: bench.release, first: libraries })
   await settles(bench, manifests)
 }
 

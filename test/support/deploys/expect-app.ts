@@ -51,6 +51,12 @@ const valueRule = (value: Spec, css: unknown) =>
     css === undefined ? same(given, value) : JSON.stringify(given).includes(JSON.stringify(css).slice(1, -1))
   )
 
+/** In 1.463 the tag is that of Deno, by accident (jobs §4). */
+export const appJob = ({ release }: Bench, path: string, version: unknown, args: object = {}): Row => ({
+  ...versionJob('appdependencies', path, version, args),
+  tag: release === '1.463.2' ? 'deno' : 'dependency'
+})
+
 /** An app that has just been made: its rows, its version, its job and its records. */
 export async function appDeviations(
   bench: Bench,
@@ -87,7 +93,7 @@ export async function appDeviations(
       created_at: recent,
       raw_app: false
     }),
-    ...(await jobDeviations(bench, path, 'appdependencies', versionJob('appdependencies', path, version['id']))),
+    ...(await jobDeviations(bench, path, 'appdependencies', appJob(bench, path, version['id']))),
     ...(await auditDeviations(sql, release, 'apps.create', 'create', path, {})),
     ...(metadata.length === 0 ? [] : [`deployment_metadata of ${path}: ${metadata.length} rows`])
   ]

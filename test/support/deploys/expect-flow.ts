@@ -98,7 +98,11 @@ export async function flowDeviations(
       created_by: either(row['edited_by'], user),
       created_at: recent
     }),
-    ...(await jobDeviations(bench, path, 'flowdependencies', versionJob('flowdependencies', path, row['version']))),
+    // 1.463 gives the first job the tag of the flow (jobs §4, flows-and-apps A4).
+    ...(await jobDeviations(bench, path, 'flowdependencies', {
+      ...versionJob('flowdependencies', path, row['version']),
+      tag: (release === '1.463.2' && one.spec['tag']) || 'dependency'
+    })),
     ...(await auditDeviations(sql, release, 'flows.create', 'create', path, { flow: path })),
     ...(await metadataDeviations(bench, path, row))
   ]

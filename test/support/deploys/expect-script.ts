@@ -54,11 +54,12 @@ function schemaRule(spec: Spec) {
   })
 }
 
-/** Newer Windmill keeps limits in rows of their own, older in columns; of either, what is effective counts. */
+/** Newer Windmill keeps limits in rows of their own, which must say it; the old columns may say it too, or nothing. */
 const limit = (column: string, value: unknown) =>
   rule(`${String(value)} by the column or the settings`, (given, row) => {
-    const settings = (row['settings'] ?? {}) as Row
-    return (given ?? settings[column] ?? null) === (value ?? null) && !(given !== null && (settings[column] ?? null) !== null)
+    const settings = row['settings'] as Row | null
+    if (settings === null) return given === (value ?? null)
+    return (settings[column] ?? null) === (value ?? null) && (given === null || given === value)
   })
 
 export interface Lineage {

@@ -2,7 +2,8 @@
 import { assert } from '../suite.ts'
 import { cleanRun, quiet, runsAs, settled, settles } from './assertions.ts'
 import { type Bench, type Manifest, pick, textOf, valueOf } from './bench.ts'
-import { deviations, either, none, type Row, rule, same } from './expect.ts'
+import { deviations, none, type Row, rule, same } from './expect.ts'
+import { appJob } from './expect-app.ts'
 import { versionJob } from './expect-flow.ts'
 import { auditDeviations, scriptJob, scriptRow, versionsOf } from './expect-script.ts'
 import { hexOf } from './rules.ts'
@@ -112,20 +113,21 @@ async function flowLineage({ sql, release }: Bench, manifests: readonly Manifest
 const sameModules = (a: unknown, b: unknown): boolean => idsOf(a) === idsOf(b)
 const idsOf = (value: unknown): string => [...JSON.stringify(value).matchAll(/"id":"(\w+)"/g)].map(([, id]) => id).sort().join()
 
-async function appLineage({ sql, release }: Bench, manifests: readonly Manifest[], { app }: Edits, id: unknown) {
+async function appLineage(bench: Bench, manifests: readonly Manifest[], { app }: Edits, id: unknown) {
+  const { sql, release } = bench
   const path = 'f/ops/hidden'
   const live = await deployed(sql, 'app', path)
   const versions = live?.['versions'] as readonly string[]
   const [row] = await sql`select id from app where path = ${path}`
   const [job] = await sql`select * from v2_job where runnable_path = ${path} and kind = 'appdependencies' order by created_at desc`
-  const wanted = versionJob('appdependencies', path, live?.['id'], { parent_path: path })
+  const wanted = appJob(bench, path, live?.['id'], { parent_path: path })
   const picked = Object.fromEntries(Object.entries(job ?? {}).filter(([column]) => column in wanted))
   const scripts = (live?.['value'] as { hiddenInlineScripts?: readonly unknown[] }).hiddenInlineScripts?.length
   return [
     ...(row?.['id'] === id ? [] : [`${path}: made anew (trap 22)`]),
     ...(versions.length === 3 && versions[1] === app ? [] : [`${path}: versions ${versions.join()}`]),
     ...(scripts === (valueOf(manifests, find(manifests, 'hidden'))['hiddenInlineScripts'] as unknown[]).length ? [] : [`${path}: value of bob`]),
-    ...deviations(`job of ${path}`, picked, { ...wanted, args: either({ parent_path: path }) }),
+    ...deviations(`job of ${path}`, picked, wanted),
     ...(await auditDeviations(sql, release, 'apps.update', 'update', path, {}))
   ]
 }

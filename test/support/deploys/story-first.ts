@@ -1,6 +1,6 @@
 /** First run, second run, worker, and the runs after it. */
 import { assert } from '../suite.ts'
-import { cleanRun, detailsOf, quiet, runsAs } from './assertions.ts'
+import { cleanRun, detailsOf, libraries, quiet, runsAs } from './assertions.ts'
 import { type Bench, type Manifest, manifestsOf, textOf } from './bench.ts'
 import { none, same } from './expect.ts'
 import { appDeviations } from './expect-app.ts'
@@ -32,7 +32,7 @@ export async function firstToSettled(bench: Bench): Promise<void> {
   await quiet(bench, manifests, '--refresh')
   none(await elections(bench, manifests))
 
-  const done = await work(sql, { release, failing })
+  const done = await work(sql, { release, failing, first: libraries })
   assert.equal(
     done.filter(one => !one.endsWith(' success')),
     release === '1.463.2'
