@@ -39,12 +39,14 @@ export interface Writes {
 const fixture = (file: string): string => readFileSync(join(projectFolder, 'test/fixtures/deploys', file), 'utf8')
 
 export const manifestsOf = (...files: readonly string[]): readonly Manifest[] =>
-  files.flatMap(file => parseAllDocuments(fixture(file)).map(document => {
-    const one = document.toJS() as Manifest
-    return { ...one, spec: one.spec ?? {} }
-  }))
+  files.flatMap(file =>
+    parseAllDocuments(fixture(file)).map(document => {
+      const one = document.toJS() as Manifest
+      return { ...one, spec: one.spec ?? {} }
+    })
+  )
 
-export const dataOf = <T>(file: string): T => parse(fixture(file)) as T
+export const dataOf = (file: string): unknown => parse(fixture(file))
 
 /** Those of the names, with folders and ConfigMaps. */
 export function pick(...names: readonly string[]): readonly Manifest[] {
@@ -65,15 +67,14 @@ export const edited = (manifests: readonly Manifest[], name: string, spec: Spec)
 const merged = (spec: Spec, change: Spec): Spec =>
   Object.fromEntries(Object.entries({ ...spec, ...change }).filter(([, value]) => value !== undefined))
 
-export const annotated = (manifests: readonly Manifest[], name: string, annotations: object): readonly Manifest[] =>
-  manifests.map(one => (one.metadata.name === name ? { ...one, metadata: { ...one.metadata, annotations } } : one))
-
 export const without = (manifests: readonly Manifest[], ...names: readonly string[]): readonly Manifest[] =>
   manifests.filter(one => !names.includes(one.metadata.name))
 
 /** Code of a manifest, wherever it is kept. */
 export function textOf(manifests: readonly Manifest[], { spec }: Manifest): string {
-  const from = (spec['contentFrom'] ?? spec['valueFrom']) as { configMapKeyRef: { name: string; key: string } } | undefined
+  const from = (spec['contentFrom'] ?? spec['valueFrom']) as
+    | { configMapKeyRef: { name: string; key: string } }
+    | undefined
   if (!from) return String(spec['content'])
   const { name, key } = from.configMapKeyRef
   return manifests.find(one => one.kind === 'ConfigMap' && one.metadata.name === name)?.data?.[key] ?? ''

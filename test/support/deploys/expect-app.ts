@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Bench, Manifest, Spec } from './bench.ts'
 import { dataOf, valueOf } from './bench.ts'
-import { anything, deviations, recent, type Row, rule, same } from './expect.ts'
+import { anything, deviations, type Row, recent, rule, same } from './expect.ts'
 import { versionJob } from './expect-flow.ts'
 import { jobDeviations } from './expect-job.ts'
 import { auditDeviations } from './expect-script.ts'
@@ -10,9 +10,8 @@ import { user } from './rules.ts'
 
 /** The policy of policies.yaml with the digests of the inline scripts as they are stored (trap 18). */
 function policyOf(path: string, value: Spec): Row {
-  const { triggerables_v2, ...rest } = dataOf<Record<string, Row>>('policies.yaml')[path] as Row
-  const digest = (id: string): string =>
-    createHash('sha256').update(codeAt(value, id)).digest('hex')
+  const { triggerables_v2, ...rest } = (dataOf('policies.yaml') as Readonly<Record<string, Row>>)[path] as Row
+  const digest = (id: string): string => createHash('sha256').update(codeAt(value, id)).digest('hex')
   const named = Object.entries(triggerables_v2 as Row).map(([key, entry]) => [
     key.replace(/sha256\((\w+)\)/, (_, id: string) => digest(id)),
     entry
@@ -24,7 +23,8 @@ function policyOf(path: string, value: Spec): Row {
 function codeAt(value: unknown, id: string): string {
   const hidden = /^bg_(\d+)$/.exec(id)
   if (hidden) {
-    const scripts = (value as { hiddenInlineScripts: readonly { inlineScript: { content: string } }[] }).hiddenInlineScripts
+    const scripts = (value as { hiddenInlineScripts: readonly { inlineScript: { content: string } }[] })
+      .hiddenInlineScripts
     return scripts[Number(hidden[1])]?.inlineScript.content ?? ''
   }
   if (value === null || typeof value !== 'object') return ''
@@ -33,7 +33,13 @@ function codeAt(value: unknown, id: string): string {
     componentInput?: { runnable?: { inlineScript?: { content: string } } }
   }
   const code = own === id ? input?.runnable?.inlineScript?.content : undefined
-  return code ?? Object.values(value).map(inner => codeAt(inner, id)).find(found => found !== '') ?? ''
+  return (
+    code ??
+    Object.values(value)
+      .map(inner => codeAt(inner, id))
+      .find(found => found !== '') ??
+    ''
+  )
 }
 
 /** A given null counts as left out; a computed one states its author, whatever the mode. */
@@ -63,7 +69,7 @@ export async function appDeviations(
   manifests: readonly Manifest[],
   one: Manifest
 ): Promise<readonly string[]> {
-  const { sql, release } = bench
+  const { sql } = bench
   const { spec } = one
   const path = String(spec['path'])
   const value = valueOf(manifests, one)
@@ -94,7 +100,7 @@ export async function appDeviations(
       raw_app: false
     }),
     ...(await jobDeviations(bench, path, 'appdependencies', appJob(bench, path, version['id']))),
-    ...(await auditDeviations(sql, release, 'apps.create', 'create', path, {})),
+    ...(await auditDeviations(bench, 'apps.create', path, { action: 'create' })),
     ...(metadata.length === 0 ? [] : [`deployment_metadata of ${path}: ${metadata.length} rows`])
   ]
 }

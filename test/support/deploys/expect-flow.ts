@@ -1,7 +1,7 @@
 /** What rows a WindmillFlow must become: contract, flows-and-apps A1, A2, A4 and A7. */
 import type { Bench, Manifest, Spec } from './bench.ts'
 import { valueOf } from './bench.ts'
-import { anything, deviations, either, recent, type Row, rule, same } from './expect.ts'
+import { anything, deviations, either, type Row, recent, rule, same } from './expect.ts'
 import { jobDeviations } from './expect-job.ts'
 import { auditDeviations } from './expect-script.ts'
 import { email, storedLanguage, user } from './rules.ts'
@@ -103,7 +103,7 @@ export async function flowDeviations(
       ...versionJob('flowdependencies', path, row['version']),
       tag: (release === '1.463.2' && one.spec['tag']) || 'dependency'
     })),
-    ...(await auditDeviations(sql, release, 'flows.create', 'create', path, { flow: path })),
+    ...(await auditDeviations(bench, 'flows.create', path, { action: 'create', flow: path })),
     ...(await metadataDeviations(bench, path, row))
   ]
 }

@@ -1,6 +1,6 @@
 /** What rows a queued dependency job consists of: contract, jobs §2 to §7. */
 import { type Bench } from './bench.ts'
-import { anything, deviations, recent, type Row, rule } from './expect.ts'
+import { anything, deviations, type Row, recent, rule } from './expect.ts'
 import { email, user } from './rules.ts'
 
 const uuid = rule('a uuid', value => /^[0-9a-f-]{36}$/.test(String(value)))
@@ -12,12 +12,14 @@ export async function jobDeviations(
   kind: string,
   expected: Row | undefined
 ): Promise<readonly string[]> {
-  const jobs = await sql`select * from v2_job where workspace_id = 'demo' and runnable_path = ${path} and kind = ${kind}`
+  const jobs =
+    await sql`select * from v2_job where workspace_id = 'demo' and runnable_path = ${path} and kind = ${kind}`
   if (jobs.length !== (expected ? 1 : 0)) return [`${path}: ${jobs.length} jobs of kind ${kind}`]
   const [job] = jobs
   if (!job || !expected) return []
   const id = String(job['id'])
-  const [queue] = await sql`select *, scheduled_for - created_at > interval '1 second' as later from v2_job_queue where id = ${id}`
+  const [queue] =
+    await sql`select *, scheduled_for - created_at > interval '1 second' as later from v2_job_queue where id = ${id}`
   const [runtime] = await sql`select * from v2_job_runtime where id = ${id}`
   const [status] = await sql`select * from v2_job_status where id = ${id}`
   const [perms] = await sql`select *, array_to_json(folders) as folders from job_perms where job_id = ${id}`
@@ -25,7 +27,10 @@ export async function jobDeviations(
   const where = `job of ${path}`
   return [
     ...deviations(where, job, { ...jobRow, ...expected }),
-    ...deviations(`${where} queue`, queue, { ...queueRow(expected), ...Object.fromEntries(legacy.map(name => [name, anything])) }),
+    ...deviations(`${where} queue`, queue, {
+      ...queueRow(expected),
+      ...Object.fromEntries(legacy.map(name => [name, anything]))
+    }),
     ...deviations(`${where} runtime`, runtime, { id, ping: null, memory_peak: null }),
     ...(status ? [`${where}: has a status`] : []),
     ...deviations(`${where} perms`, perms, permsRow)

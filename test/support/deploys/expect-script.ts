@@ -2,7 +2,7 @@
 import type postgres from 'postgres'
 import type { Bench, Manifest, Spec } from './bench.ts'
 import { textOf } from './bench.ts'
-import { anything, deviations, either, recent, type Row, rule } from './expect.ts'
+import { anything, deviations, either, type Row, recent, rule } from './expect.ts'
 import { jobDeviations } from './expect-job.ts'
 import { email, hexOf, importsOf, isLocking, storedLanguage, user } from './rules.ts'
 
@@ -27,7 +27,8 @@ function validatesSchema(language: string, code: string): boolean {
 function functionsOf({ language, kind = 'script', ...spec }: Spec, code: string) {
   const stated = { lib: spec['noMainFunc'] === true, preprocessor: spec['hasPreprocessor'] === true }
   if (kind === 'preprocessor') return stated
-  if (language === 'python3') return { lib: !/^def main\(/m.test(code), preprocessor: /^def preprocessor\(/m.test(code) }
+  if (language === 'python3')
+    return { lib: !/^def main\(/m.test(code), preprocessor: /^def preprocessor\(/m.test(code) }
   if (!['bun', 'bunnative', 'deno', 'nativets'].includes(String(language))) return stated
   const declares = (name: string): boolean => new RegExp(`^(export )?(async )?function ${name}\\(`, 'm').test(code)
   return { lib: !declares('main'), preprocessor: declares('preprocessor') }
@@ -156,7 +157,12 @@ export async function scriptDeviations(
   if (!row || versions.length > 1) return [`${path}: ${versions.length} versions`]
   return [
     ...deviations(`script ${path}`, row, scriptRow(bench, spec, code)),
-    ...(await jobDeviations(bench, path, 'dependencies', row['lock'] === null ? scriptJob(bench, spec, row) : undefined)),
+    ...(await jobDeviations(
+      bench,
+      path,
+      'dependencies',
+      row['lock'] === null ? scriptJob(bench, spec, row) : undefined
+    )),
     ...(await mapDeviations(bench, row, spec)),
     ...(await recordDeviations(bench, row))
   ]
@@ -167,7 +173,7 @@ export function scriptJob(bench: Bench, spec: Spec, row: Row, args: object = {})
   const newest = bench.release === '2026-08'
   const sent = String(spec['language'])
   const language = row['language'] === 'bunnative' ? 'bun' : sent === 'bunnative' ? 'bun' : sent
-  const own = String(spec['tag'] ?? '')
+  const own = (spec['tag'] as string | undefined) ?? ''
   return {
     kind: 'dependencies',
     runnable_id: row['hash'],
@@ -194,13 +200,14 @@ async function mapDeviations({ sql, release }: Bench, row: Row, { language }: Sp
 }
 
 /** Audit row, and the row that newer Windmill's deployment status reads. */
-async function recordDeviations({ sql, release }: Bench, row: Row): Promise<readonly string[]> {
+async function recordDeviations(bench: Bench, row: Row): Promise<readonly string[]> {
+  const { sql, release } = bench
   const path = String(row['path'])
   const hash = hexOf(String(row['hash']))
   const metadata = await sql`select * from deployment_metadata where workspace_id = 'demo' and path = ${path}`
   const waits = release === '2026-08' && row['lock'] === null
   return [
-    ...(await auditDeviations(sql, release, 'scripts.create', 'create', path, { workspace: 'demo', hash })),
+    ...(await auditDeviations(bench, 'scripts.create', path, { action: 'create', workspace: 'demo', hash })),
     ...(metadata.length === (waits ? 1 : 0) ? [] : [`deployment_metadata of ${path}: ${metadata.length} rows`]),
     ...(waits && (metadata[0]?.['script_hash'] !== row['hash'] || !metadata[0]?.['job_id'])
       ? [`deployment_metadata of ${path}: ${JSON.stringify(metadata[0])}`]
@@ -208,13 +215,12 @@ async function recordDeviations({ sql, release }: Bench, row: Row): Promise<read
   ]
 }
 
+/** The one audit row of a change: who, what and with which parameters. */
 export async function auditDeviations(
-  sql: postgres.Sql,
-  release: string,
+  { sql, release }: Pick<Bench, 'sql' | 'release'>,
   operation: string,
-  action: string,
   resource: string,
-  parameters: Row
+  { action, ...parameters }: Row
 ): Promise<readonly string[]> {
   const table = release === '2026-08' ? sql`audit_partitioned` : sql`audit`
   const rows = await sql`

@@ -16,7 +16,10 @@ export class Rule {
 export const rule = (says: string, holds: (value: unknown, row: Row) => boolean): Rule => new Rule(says, holds)
 
 export const anything = rule('anything', () => true)
-export const recent = rule('a time of just now', value => value instanceof Date && Date.now() - value.getTime() < 300_000)
+export const recent = rule(
+  'a time of just now',
+  value => value instanceof Date && Date.now() - value.getTime() < 300_000
+)
 export const either = (...values: readonly unknown[]): Rule =>
   rule(`one of ${values.map(text).join(', ')}`, value => values.some(one => same(value, one)))
 

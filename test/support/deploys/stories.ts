@@ -7,26 +7,35 @@ import { badInput, foreignRows } from './story-faults.ts'
 import { firstToSettled } from './story-first.ts'
 import { canceledPredecessor, relocks, togetherInAnyOrder } from './story-imports.ts'
 import { deletions, renames, returns, swaps } from './story-paths.ts'
+import { archivedByOthers, boundedJobs, changedConfigMap, failedLock, ignored, lostJob } from './story-upkeep.ts'
 
 type Story = (bench: Bench) => Promise<void>
 
 /** What holds at every shape of the database. */
 const first: Readonly<Record<string, Story>> = {
-  'thirty scripts, eight flows and four apps become the rows of the API, then nothing is written but statuses': firstToSettled
+  'thirty scripts, eight flows and four apps become the rows of the API, then nothing is written but statuses':
+    firstToSettled
 }
 
 const others: Readonly<Record<string, Story>> = {
   'edits by somebody else stay under db-wins and are told': left,
   'edits by somebody else are put right under crd-wins, with their history': corrected,
   'versions that a worker makes to lock again are no drift': relocks,
-  'a library and its importers change in one run: old content never wins, whatever job is done first': togetherInAnyOrder,
+  'a library and its importers change in one run: old content never wins, whatever job is done first':
+    togetherInAnyOrder,
   'a flow that is deployed again cancels the job of its predecessor': canceledPredecessor,
   'bad input is the error of its object, everything else lands': badInput,
   'rows of somebody else are left under db-wins': foreignRows,
   'a changed path moves script, flow and app': renames,
   'scripts and flows swap their paths in one run': swaps,
   'what is gone is archived, and what comes back goes on with its history': returns,
-  'what is deleted leaves nothing behind': deletions
+  'what is deleted leaves nothing behind': deletions,
+  'what is ignored stays as it is, and comes back without a write': ignored,
+  'a changed ConfigMap changes script, flow and app': changedConfigMap,
+  'what others archived or deleted comes back under crd-wins': archivedByOthers,
+  'a version that cannot be locked is told, and the next one tries again': failedLock,
+  'a lock job that was lost is queued again, for the same version': lostJob,
+  'a run queues only so many lock jobs, the rest follows': boundedJobs
 }
 
 export function deploys(variant: Variant): void {

@@ -41,7 +41,12 @@ export async function left(bench: Bench): Promise<void> {
     const report = await bench.run(manifests, ...policy)
     const said = Object.fromEntries(report.objects.map(one => [one.name, `${one.state} ${one.reason}`]))
     const outOfSync = 'OutOfSync ChangedInDatabase'
-    assert.equal(said, { helpers: outOfSync, loops: outOfSync, hidden: outOfSync, ...('fetch' in said && { fetch: said['fetch'] }) })
+    assert.equal(said, {
+      helpers: outOfSync,
+      loops: outOfSync,
+      hidden: outOfSync,
+      ...('fetch' in said && { fetch: said['fetch'] })
+    })
   })
   assert.equal(writes.windmill, {})
   await quiet(bench, manifests, ...policy)
@@ -70,65 +75,84 @@ const find = (manifests: readonly Manifest[], name: string): Manifest =>
 const codeOf = (manifests: readonly Manifest[], name: string): string => textOf(manifests, find(manifests, name))
 
 async function scriptLineage(bench: Bench, manifests: readonly Manifest[], { first, script }: Edits) {
-  const { sql, release } = bench
+  const { sql } = bench
   const path = 'f/sales/helpers'
   const versions = await versionsOf(sql, path)
   const [row] = versions
   const { spec } = find(manifests, 'helpers')
   const parents = [script, String(first['hash'])]
   const wanted = scriptRow(bench, spec, codeOf(manifests, 'helpers'), { parents, permissions: { 'u/bob': true } })
-  const waits = await sql`select * from v2_job where runnable_path = ${path} and kind = 'dependencies' order by created_at desc`
+  const waits =
+    await sql`select * from v2_job where runnable_path = ${path} and kind = 'dependencies' order by created_at desc`
   const job = scriptJob(bench, spec, row ?? {}, { parent_path: path })
   const picked = Object.fromEntries(Object.entries(waits[0] ?? {}).filter(([column]) => column in job))
   const hash = hexOf(String(row?.['hash']))
   return [
     // The lock of the same code may be carried over.
     ...deviations(path, row, { ...wanted, lock: rule('a lock or null', () => true) }),
-    ...(versions.slice(1).every(one => one['archived']) && versions.length === 3 ? [] : [`${path}: predecessors are live`]),
+    ...(versions.slice(1).every(one => one['archived']) && versions.length === 3
+      ? []
+      : [`${path}: predecessors are live`]),
     ...(row?.['lock'] === null ? deviations(`job of ${path}`, picked, job) : []),
-    ...(await auditDeviations(sql, release, 'scripts.update', 'update', path, { hash }))
+    ...(await auditDeviations(bench, 'scripts.update', path, { action: 'update', hash }))
   ]
 }
 
-async function flowLineage({ sql, release }: Bench, manifests: readonly Manifest[], { flow }: Edits) {
+async function flowLineage(bench: Bench, manifests: readonly Manifest[], { flow }: Edits) {
+  const { sql } = bench
   const path = 'f/ops/loops'
   const live = await deployed(sql, 'flow', path)
   const versions = live?.['versions'] as readonly string[]
   const [row] = await sql`select *, value as content from flow where path = ${path}`
-  const [job] = await sql`select * from v2_job where runnable_path = ${path} and kind = 'flowdependencies' order by created_at desc`
+  const [job] =
+    await sql`select * from v2_job where runnable_path = ${path} and kind = 'flowdependencies' order by created_at desc`
   const wanted = versionJob('flowdependencies', path, live?.['id'], { parent_path: path })
   const picked = Object.fromEntries(Object.entries(job ?? {}).filter(([column]) => column in wanted))
   const ids = await sql`select id from flow_version where path = ${path} order by id`
   return [
-    ...(same(versions, ids.map(one => one['id'])) && versions.at(-2) === flow ? [] : [`${path}: versions ${versions.join()}`]),
-    ...(row?.['edited_by'] === 'iac_controller' && row['dependency_job'] === job?.['id'] ? [] : [`${path}: ${row?.['edited_by']}`]),
+    ...(same(
+      versions,
+      ids.map(one => one['id'])
+    ) && versions.at(-2) === flow
+      ? []
+      : [`${path}: versions ${versions.join()}`]),
+    ...(row?.['edited_by'] === 'iac_controller' && row['dependency_job'] === job?.['id']
+      ? []
+      : [`${path}: ${row?.['edited_by']}`]),
     ...(sameModules(live?.['value'], valueOf(manifests, find(manifests, 'loops'))) ? [] : [`${path}: value of bob`]),
     ...(same(live?.['value'], row?.['value']) ? [] : [`${path}: flow.value is not the version's`]),
     ...deviations(`job of ${path}`, picked, wanted),
-    ...(await auditDeviations(sql, release, 'flows.update', 'create', path, { flow: path }))
+    ...(await auditDeviations(bench, 'flows.update', path, { action: 'create', flow: path }))
   ]
 }
 
 /** Locks and defaults apart. */
 const sameModules = (a: unknown, b: unknown): boolean => idsOf(a) === idsOf(b)
-const idsOf = (value: unknown): string => [...JSON.stringify(value).matchAll(/"id":"(\w+)"/g)].map(([, id]) => id).sort().join()
+const idsOf = (value: unknown): string =>
+  [...JSON.stringify(value).matchAll(/"id":"(\w+)"/g)]
+    .map(([, id]) => id)
+    .sort((a = '', b = '') => a.localeCompare(b))
+    .join()
 
 async function appLineage(bench: Bench, manifests: readonly Manifest[], { app }: Edits, id: unknown) {
-  const { sql, release } = bench
+  const { sql } = bench
   const path = 'f/ops/hidden'
   const live = await deployed(sql, 'app', path)
   const versions = live?.['versions'] as readonly string[]
   const [row] = await sql`select id from app where path = ${path}`
-  const [job] = await sql`select * from v2_job where runnable_path = ${path} and kind = 'appdependencies' order by created_at desc`
+  const [job] =
+    await sql`select * from v2_job where runnable_path = ${path} and kind = 'appdependencies' order by created_at desc`
   const wanted = appJob(bench, path, live?.['id'], { parent_path: path })
   const picked = Object.fromEntries(Object.entries(job ?? {}).filter(([column]) => column in wanted))
-  const scripts = (live?.['value'] as { hiddenInlineScripts?: readonly unknown[] }).hiddenInlineScripts?.length
+  const scripts = (live?.['value'] as { hiddenInlineScripts?: readonly unknown[] } | undefined)?.hiddenInlineScripts
+    ?.length
   return [
     ...(row?.['id'] === id ? [] : [`${path}: made anew (trap 22)`]),
     ...(versions.length === 3 && versions[1] === app ? [] : [`${path}: versions ${versions.join()}`]),
-    ...(scripts === (valueOf(manifests, find(manifests, 'hidden'))['hiddenInlineScripts'] as unknown[]).length ? [] : [`${path}: value of bob`]),
+    ...(scripts === (valueOf(manifests, find(manifests, 'hidden'))['hiddenInlineScripts'] as unknown[]).length
+      ? []
+      : [`${path}: value of bob`]),
     ...deviations(`job of ${path}`, picked, wanted),
-    ...(await auditDeviations(sql, release, 'apps.update', 'update', path, {}))
+    ...(await auditDeviations(bench, 'apps.update', path, { action: 'update' }))
   ]
 }
-

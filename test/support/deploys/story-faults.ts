@@ -20,27 +20,64 @@ const code = (content: string) => ({ type: 'rawscript', language: 'bun', content
 const faults: Readonly<Record<string, Fault>> = {
   'unknown-language': { of: 'fetch', spec: { language: 'cobol' }, code: /InvalidSpec/, says: /language/ },
   nul: { of: 'fetch', spec: { content: 'a\0b' }, code: /InvalidSpec/, says: /content.*(U\+0000|NUL)/ },
-  'nul-in-flow': { of: 'loops', spec: flow(step('a', { value: code('a\0b') })), code: /InvalidSpec/, says: /value.*(U\+0000|NUL)/ },
-  'nul-in-app': { of: 'hidden', spec: { value: { grid: [], note: 'a\0b' } }, code: /InvalidSpec/, says: /value.*(U\+0000|NUL)/ },
+  'nul-in-flow': {
+    of: 'loops',
+    spec: flow(step('a', { value: code('a\0b') })),
+    code: /InvalidSpec/,
+    says: /value.*(U\+0000|NUL)/
+  },
+  'nul-in-app': {
+    of: 'hidden',
+    spec: { value: { grid: [], note: 'a\0b' } },
+    code: /InvalidSpec/,
+    says: /value.*(U\+0000|NUL)/
+  },
   'no-modules': { of: 'loops', spec: { value: { steps: [] } }, code: /InvalidSpec/, says: /modules/ },
-  'unknown-type': { of: 'loops', spec: flow(step('a', { value: { type: 'teleport' } })), code: /InvalidSpec/, says: /value.*type|type.*teleport/ },
+  'unknown-type': {
+    of: 'loops',
+    spec: flow(step('a', { value: { type: 'teleport' } })),
+    code: /InvalidSpec/,
+    says: /value.*type|type.*teleport/
+  },
   'twice-the-id': { of: 'loops', spec: flow(step('a'), step('a')), code: /InvalidSpec/, says: /id.*\ba\b|\ba\b.*id/ },
   'no-id': { of: 'loops', spec: flow({ value: { type: 'identity' } }), code: /InvalidSpec/, says: /id/ },
-  'stop-without-expr': { of: 'loops', spec: flow(step('a', { stop_after_if: { skip_if_stopped: true } })), code: /InvalidSpec/, says: /expr/ },
+  'stop-without-expr': {
+    of: 'loops',
+    spec: flow(step('a', { stop_after_if: { skip_if_stopped: true } })),
+    code: /InvalidSpec/,
+    says: /expr/
+  },
   'half-an-integer': { of: 'loops', spec: flow(step('a', { cache_ttl: 1.5 })), code: /InvalidSpec/, says: /cache_ttl/ },
-  'reserved-type': { of: 'loops', spec: flow(step('a', { value: { type: 'flowscript', id: 1 } })), code: /InvalidSpec/, says: /flowscript/ },
+  'reserved-type': {
+    of: 'loops',
+    spec: flow(step('a', { value: { type: 'flowscript', id: 1 } })),
+    code: /InvalidSpec/,
+    says: /flowscript/
+  },
   'misnamed-preprocessor': {
     of: 'loops',
-    spec: { value: { modules: [], preprocessor_module: { id: 'pre', value: code('export function preprocessor() {}') } } },
+    spec: {
+      value: { modules: [], preprocessor_module: { id: 'pre', value: code('export function preprocessor() {}') } }
+    },
     code: /InvalidSpec/,
     says: /preprocessor/
   },
   nobody: { of: 'fetch', spec: { onBehalfOf: 'u/nobody' }, code: /UserNotFound/, says: /onBehalfOf.*nobody/ },
-  'nobody-in-flow': { of: 'loops', spec: { onBehalfOf: 'nobody@example.com' }, code: /UserNotFound/, says: /onBehalfOf.*nobody/ },
+  'nobody-in-flow': {
+    of: 'loops',
+    spec: { onBehalfOf: 'nobody@example.com' },
+    code: /UserNotFound/,
+    says: /onBehalfOf.*nobody/
+  },
   'broken-schema': { of: 'fetch', spec: { schema: '{"type": ' }, code: /InvalidSpec/, says: /schema/ },
   'broken-flow-schema': { of: 'loops', spec: { schema: 'type: [' }, code: /InvalidSpec/, says: /schema/ },
   'list-as-schema': { of: 'fetch', spec: { schema: '[1]' }, code: /InvalidSpec/, says: /schema/ },
-  'raw-app': { of: 'hidden', spec: { value: { files: { '/index.tsx': '' }, runnables: {} } }, code: /InvalidSpec|NotSupported/, says: /raw/i },
+  'raw-app': {
+    of: 'hidden',
+    spec: { value: { files: { '/index.tsx': '' }, runnables: {} } },
+    code: /InvalidSpec|NotSupported/,
+    says: /raw/i
+  },
   'no-equals-sign': { of: 'fetch', spec: { envs: ['JUST_A_NAME'] }, code: /InvalidSpec/, says: /envs/ },
   'lock-without-bun': { of: 'lib-http', spec: { lock: '{}' }, code: /InvalidSpec/, says: /lock.*bun\.lock/ },
   'no-such-map': {
@@ -61,7 +98,12 @@ const faults: Readonly<Record<string, Fault>> = {
     code: /InvalidSpec/,
     says: /code.*from_map\.py/
   },
-  'taken-route': { of: 'hidden', spec: { customPath: 'shop/choices' }, code: /./, says: /customPath.*shop\/choices|shop\/choices/ }
+  'taken-route': {
+    of: 'hidden',
+    spec: { customPath: 'shop/choices' },
+    code: /./,
+    says: /customPath.*shop\/choices|shop\/choices/
+  }
 }
 
 /** At a path of its own, so that only its fault is in its way. */

@@ -42,7 +42,11 @@ export async function firstToSettled(bench: Bench): Promise<void> {
   const [queued] = await sql`select count(*)::int as left from v2_job_queue`
   assert.is(queued?.['left'], 0)
   const updated = await cleanRun(bench, manifests)
-  assert.equal(Object.keys(updated).filter(name => !ownLocks.includes(name)), [], JSON.stringify(updated))
+  assert.equal(
+    Object.keys(updated).filter(name => !ownLocks.includes(name)),
+    [],
+    JSON.stringify(updated)
+  )
   await work(sql, { release, failing })
   const after = await bench.writes(() => bench.run(manifests))
   if (Object.keys(after.windmill).length > 0) none([JSON.stringify(after.windmill), ...after.changes])
@@ -105,8 +109,10 @@ async function lockStates({ sql, release }: Bench, manifests: readonly Manifest[
     const fails = failing.includes(path) && !(kind === 'WindmillFlow' && release === '1.463.2')
     const none = kind === 'WindmillScript' && !isLocking(String(spec['language']), release)
     const wanted = fails ? ['failed'] : none || kind === 'WindmillApp' ? ['none', 'done'] : ['done']
-    if (!wanted.includes(String(lockState))) found.push(`${path}: lock state ${String(lockState)}, expected ${wanted.join(' or ')}`)
-    if (fails !== String(lockMessage).includes('could not lock')) found.push(`${path}: lock message ${String(lockMessage)}`)
+    if (!wanted.includes(String(lockState)))
+      found.push(`${path}: lock state ${String(lockState)}, expected ${wanted.join(' or ')}`)
+    if (fails !== String(lockMessage).includes('could not lock'))
+      found.push(`${path}: lock message ${String(lockMessage)}`)
   }
   return found
 }

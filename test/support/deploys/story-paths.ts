@@ -21,7 +21,10 @@ export async function renames(bench: Bench): Promise<void> {
   assert.is((await liveScripts(sql, 'f/sales/helpers')).length, 0)
   none(await runsAs(sql, 'f/sales/moved', codeOf(world, 'helpers')))
   const flows = await sql`select path, archived from flow order by path`
-  assert.equal(flows.filter(one => !one['archived']).map(one => one['path']), ['f/ops/moved'])
+  assert.equal(
+    flows.filter(one => !one['archived']).map(one => one['path']),
+    ['f/ops/moved']
+  )
   assert.ok(await deployed(sql, 'flow', 'f/ops/moved'))
   assert.ok(await deployed(sql, 'app', 'f/ops/moved'))
   await settles(bench, moved)
@@ -42,10 +45,13 @@ export async function swaps(bench: Bench): Promise<void> {
   assert.match(JSON.stringify((await deployed(sql, 'flow', 'f/sales/retries'))?.['value']), 'whileloopflow')
   assert.match(JSON.stringify((await deployed(sql, 'flow', 'f/ops/loops'))?.['value']), 'early_return')
   const flows = await sql`select path, summary, archived from flow order by path`
-  assert.equal(flows.map(one => [one['path'], one['summary'], one['archived']]), [
-    ['f/ops/loops', 'Tries again', false],
-    ['f/sales/retries', 'Loops in loops', false]
-  ])
+  assert.equal(
+    flows.map(one => [one['path'], one['summary'], one['archived']]),
+    [
+      ['f/ops/loops', 'Tries again', false],
+      ['f/sales/retries', 'Loops in loops', false]
+    ]
+  )
   await settles(bench, swapped)
 }
 
@@ -93,12 +99,21 @@ export async function deletions(bench: Bench): Promise<void> {
   none(problems(await bench.run(pick(...names), ...argv)))
   none(problems(await bench.run(world, ...argv)))
   for (const [table, column] of [
-    ['script', 'path'], ['flow', 'path'], ['flow_version', 'path'], ['app', 'path'], ['flow_node', 'path'],
-    ['deployment_metadata', 'path'], ['draft', 'path'], ['dependency_map', 'importer_path']
+    ['script', 'path'],
+    ['flow', 'path'],
+    ['flow_version', 'path'],
+    ['app', 'path'],
+    ['flow_node', 'path'],
+    ['deployment_metadata', 'path'],
+    ['draft', 'path'],
+    ['dependency_map', 'importer_path']
   ] as const) {
     const rows = await sql`
       select ${sql(column)} as path from ${sql(table)} where ${sql(column)} in ('f/sales/webhook', 'f/sales/branches', 'f/sales/orders')`
-    assert.equal(rows.map(one => `${table} ${one['path']}`), [])
+    assert.equal(
+      rows.map(one => `${table} ${one['path']}`),
+      []
+    )
   }
   await work(sql, { release })
   const [left] = await sql`select count(*)::int as rows from v2_job_queue`

@@ -17,15 +17,20 @@ export async function editScript(sql: postgres.Sql, path: string, change: Row): 
     if (!old) throw new Error(`no live script at ${path}`)
     const [{ now } = { now: '' }] = await sql<{ now: string }[]>`select clock_timestamp()::text as now`
     const hash = newHash()
-    await cloneRow(sql, 'script', { hash: String(old['hash']) }, {
-      hash,
-      parent_hashes: [old['hash'], ...((old['parents'] as readonly string[] | null) ?? []).slice(0, 19)],
-      created_by: 'bob',
-      created_at: now,
-      lock: old['lock'] ?? '# by hand',
-      on_behalf_of_email: null,
-      ...change
-    })
+    await cloneRow(
+      sql,
+      'script',
+      { hash: String(old['hash']) },
+      {
+        hash,
+        parent_hashes: [old['hash'], ...((old['parents'] as readonly string[] | null) ?? []).slice(0, 19)],
+        created_by: 'bob',
+        created_at: now,
+        lock: old['lock'] ?? '# by hand',
+        on_behalf_of_email: null,
+        ...change
+      }
+    )
     await sql`update script set archived = true where hash = ${String(old['hash'])}`
     return hash
   })

@@ -85,7 +85,8 @@ async function writeLite({ shift: { sql }, job, codes }: Walk, text: string): Pr
     on conflict (id) do update set value = excluded.value`
 }
 
-const flowKeys = `same_worker concurrent_limit concurrency_time_window_s concurrency_key skip_expr cache_ttl early_return
+const flowKeys =
+  `same_worker concurrent_limit concurrency_time_window_s concurrency_key skip_expr cache_ttl early_return
   priority chat_input_enabled flow_env`.split(/\s+/)
 const moduleKeys = `id summary stop_after_if stop_after_all_iters_if suspend mock sleep cache_ttl timeout priority
   delete_after_use continue_on_error skip_if apply_preprocessor pass_flow_input_directly`.split(/\s+/)
@@ -115,7 +116,13 @@ function rewriteModule(module: Value, walk: Walk | undefined): Value {
     ...(retry && {
       retry: {
         constant: { attempts: 0, seconds: 0, ...(retry['constant'] as Value) },
-        exponential: { attempts: 0, multiplier: 1, seconds: 0, random_factor: null, ...(retry['exponential'] as Value) },
+        exponential: {
+          attempts: 0,
+          multiplier: 1,
+          seconds: 0,
+          random_factor: null,
+          ...(retry['exponential'] as Value)
+        },
         ...kept(retry, ['retry_if'])
       }
     }),

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Row } from './expect.ts'
 import { importsOf, lockText } from './rules.ts'
-import { cloneRow, type Job, LockFailure, mapImports, pushRelock, type Shift } from './worker-base.ts'
 import { relockApp } from './worker-app.ts'
+import { cloneRow, type Job, LockFailure, mapImports, pushRelock, type Shift } from './worker-base.ts'
 import { relockFlow } from './worker-flow.ts'
 
 export const newHash = (): string => String(randomBytes(8).readBigInt64BE())
@@ -21,7 +21,12 @@ export async function lockScript(shift: Shift, given: Job): Promise<void> {
   const lock = lockText(String(row['language']), generation)
   await (row['lock'] === null || shift.release !== '1.558.1' ? fill(shift, job, lock) : fork(shift, row, lock))
   const imports = importsOf(job.language, String(row['content']), job.path, shift.release)
-  await mapImports(sql, 'script', job, imports.map(path => ({ node: '', path })))
+  await mapImports(
+    sql,
+    'script',
+    job,
+    imports.map(path => ({ node: '', path }))
+  )
   await relockImporters(shift, job)
 }
 
@@ -45,12 +50,17 @@ async function pulled({ sql, release }: Shift, job: Job): Promise<Job> {
 async function copyVersion(sql: Shift['sql'], old: Row, change: Row): Promise<void> {
   const [{ now } = { now: '' }] = await sql<{ now: string }[]>`select clock_timestamp()::text as now`
   const parents = [old['hash'], ...((old['parent_hashes'] as readonly string[] | null) ?? [])]
-  await cloneRow(sql, 'script', { hash: String(old['hash']) }, {
-    parent_hashes: parents,
-    archived: false,
-    created_at: now,
-    ...change
-  })
+  await cloneRow(
+    sql,
+    'script',
+    { hash: String(old['hash']) },
+    {
+      parent_hashes: parents,
+      archived: false,
+      created_at: now,
+      ...change
+    }
+  )
   await sql`update script set archived = true where hash = ${String(old['hash'])}`
 }
 
@@ -72,7 +82,11 @@ async function relockImporters(shift: Shift, job: Job): Promise<void> {
   const importers = await sql`
     select importer_kind as kind, importer_path as path, array_agg(importer_node_id::text) as nodes from dependency_map
      where workspace_id = 'demo' and imported_path = ${job.path} and importer_path <> all (${visited}) group by 1, 2 order by 1, 2`
-  for (const { kind, path, nodes } of importers as unknown as readonly { kind: string; path: string; nodes: string[] }[]) {
+  for (const { kind, path, nodes } of importers as unknown as readonly {
+    kind: string
+    path: string
+    nodes: string[]
+  }[]) {
     const args = { common_dependency_path: job.path, already_visited: visited, triggered_by_relative_import: true }
     if (kind === 'script') await relockScript(shift, path, args)
     if (kind === 'flow') await relockFlow(shift, path, { ...args, nodes_to_relock: nodes })

@@ -5,7 +5,8 @@ import { type Job, LockFailure, type Shift, type WorkerOptions } from './worker-
 import { lockFlow } from './worker-flow.ts'
 import { lockScript } from './worker-script.ts'
 
-const tags = `deno python3 go bash powershell nativets mysql bun postgresql bigquery snowflake mssql graphql php rust ansible
+const tags =
+  `deno python3 go bash powershell nativets mysql bun postgresql bigquery snowflake mssql graphql php rust ansible
   csharp nu java ruby duckdb dependency flow other heavy team-demo`.split(/\s+/)
 
 /** Works until nothing is due any more; gives what was done, such as `dependencies f/a/b success`. */
@@ -74,4 +75,3 @@ async function complete<T extends 'success' | 'failure' | 'canceled'>(
   await sql`delete from job_perms where job_id = ${job.id}`
   return status
 }
-
