@@ -5,7 +5,7 @@ import { type Bench, withBench } from './bench.ts'
 import { corrected, left } from './story-edits.ts'
 import { badInput, foreignRows } from './story-faults.ts'
 import { firstToSettled } from './story-first.ts'
-import { canceledPredecessor, relocks, togetherInAnyOrder } from './story-imports.ts'
+import { canceledPredecessor, lateRelocks, relocks, togetherInAnyOrder } from './story-imports.ts'
 import { deletions, renames, returns, swaps } from './story-paths.ts'
 import { archivedByOthers, boundedJobs, changedConfigMap, failedLock, ignored, lostJob } from './story-upkeep.ts'
 
@@ -23,6 +23,7 @@ const others: Readonly<Record<string, Story>> = {
   'versions that a worker makes to lock again are no drift': relocks,
   'a library and its importers change in one run: old content never wins, whatever job is done first':
     togetherInAnyOrder,
+  'a relock of an older version that ends late is put right': lateRelocks,
   'a flow that is deployed again cancels the job of its predecessor': canceledPredecessor,
   'bad input is the error of its object, everything else lands': badInput,
   'rows of somebody else are left under db-wins': foreignRows,

@@ -80,7 +80,17 @@ export async function togetherInAnyOrder(bench: Bench): Promise<void> {
       const { content } = one.spec
       return typeof content === 'string' ? { ...one, spec: { ...one.spec, content: mark(content) } } : one
     })
-    const done = await cleanRun(bench, manifests)
+    const done = await cleanRun(bench, manifests, '--batch-size', '2')
+    const batches = await sql`
+      select array_agg(path::text order by path) as paths from script where not archived and path = any(${Object.values(paths)})
+       group by xmin::text order by 1`
+    assert.equal(
+      batches.map(one => one['paths']),
+      [
+        ['f/lib/dates', 'f/lib/http', 'f/sales/webhook'],
+        ['f/lib/format', 'f/lib/text', 'f/sales/helpers', 'f/sales/report']
+      ]
+    )
     assert.equal(Object.keys(done).sort(), chain.toSorted())
     await work(sql, { release, ...order, generation: 10 + round })
     const content = (name: string): string => String(manifests.find(one => one.metadata.name === name)?.spec['content'])
@@ -100,6 +110,32 @@ async function counts(sql: Bench['sql']): Promise<unknown> {
   const [row] =
     await sql`select (select count(*) from script)::int as scripts, (select count(*) from v2_job)::int as jobs`
   return row
+}
+
+/** Windmill itself lets them win, so the next run must not take them for mere relocks (scripts, trap 9). */
+export async function lateRelocks(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  const library = edited(edited(world(), 'lib-text', { content: newText }), 'lib-dates', { content: newDates })
+  await settled(bench, world())
+  await cleanRun(bench, library)
+  const begun = await work(sql, { release, limit: 2, relocksLast: true, generation: 2 })
+  assert.equal(begun.toSorted(), ['dependencies f/lib/dates success', 'dependencies f/lib/text success'])
+  // Copies of what is live now are waiting to be locked, when a newer deploy comes.
+  const value = { modules: [{ id: 'new', value: { type: 'identity' } }] }
+  const format = `${String(library.find(one => one.metadata.name === 'lib-format')?.spec['content'])}# new\n`
+  const flow = edited(edited(library, 'lib-format', { content: format }), 'linear', { value, valueFrom: undefined })
+  const newer = edited(flow, 'orders', { value: { grid: [], subgrids: {}, fullscreen: true, hiddenInlineScripts: [] } })
+  assert.equal(await cleanRun(bench, newer), { 'lib-format': 'update', linear: 'update', orders: 'update' })
+  await work(sql, { release, relocksLast: true, generation: 3 })
+  if (release === '1.558.1')
+    assert.not.match(JSON.stringify((await deployed(sql, 'flow', 'f/sales/linear'))?.['value']), '"new"')
+  none(problems(await bench.run(newer)))
+  await work(sql, { release, generation: 4 })
+  none(problems(await bench.run(newer)))
+  none(await runsAs(sql, 'f/lib/format', format))
+  assert.match(JSON.stringify((await deployed(sql, 'flow', 'f/sales/linear'))?.['value']), '"new"')
+  assert.match(JSON.stringify((await deployed(sql, 'app', 'f/sales/orders'))?.['value']), '"fullscreen":true')
+  await settles(bench, newer)
 }
 
 /** A late old job would put the old value back (flows-and-apps, trap 7). */

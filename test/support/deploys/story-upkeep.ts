@@ -19,7 +19,12 @@ export async function changedConfigMap(bench: Bench): Promise<void> {
       ? one
       : {
           ...one,
-          data: Object.fromEntries(Object.entries(one.data ?? {}).map(([key, text]) => [key, text.replaceAll(/shout\(name\)|hello/g, 'changed')]))
+          data: Object.fromEntries(
+            Object.entries(one.data ?? {}).map(([key, text]) => [
+              key,
+              text.replaceAll(/shout\(name\)|hello/g, 'changed')
+            ])
+          )
         }
   )
   assert.equal(await cleanRun(bench, changed), { 'from-map': 'update', linear: 'update', styled: 'update' })
@@ -49,9 +54,9 @@ export async function archivedByOthers(bench: Bench): Promise<void> {
   none(await runsAs(sql, 'f/sales/helpers', codeOf(world, 'helpers')))
   const [live] = await liveScripts(sql, 'f/sales/helpers')
   assert.equal(live?.['parent_hashes'], [head?.['hash']])
-  const [flow] = await sql`select archived, lock_error_logs from flow where path = 'f/ops/loops'`
+  const [flow] = await sql`select * from flow where path = 'f/ops/loops'`
   assert.is(flow?.['archived'], false)
-  assert.is(flow?.['lock_error_logs'], null)
+  assert.ok(flow?.['lock_error_logs'] == null)
   assert.ok(await deployed(sql, 'app', 'f/ops/hidden'))
   await settles(bench, world)
 }
@@ -98,7 +103,18 @@ export async function lostJob(bench: Bench): Promise<void> {
 /** What needs more jobs than a run may queue waits for the next run, and libraries are never torn from their importers. */
 export async function boundedJobs(bench: Bench): Promise<void> {
   const { sql, release } = bench
-  const world = pick('lib-text', 'lib-format', 'helpers', 'report', 'loops', 'linear', 'fetch', 'hidden', 'approve', 'poll')
+  const world = pick(
+    'lib-text',
+    'lib-format',
+    'helpers',
+    'report',
+    'loops',
+    'linear',
+    'fetch',
+    'hidden',
+    'approve',
+    'poll'
+  )
   const [argv, seen] = [['--max-lock-jobs', '3'], new Set<string>()]
   for (let round = 0; round < 6; round++) {
     const report = await bench.run(world, ...argv)

@@ -10,6 +10,8 @@ export interface WorkerOptions {
   readonly first?: readonly string[]
   /** Relocks wait until everything else is done, so that several of one importer meet. */
   readonly relocksLast?: boolean
+  /** Goes home after so many jobs. */
+  readonly limit?: number
   /** Paths whose dependencies cannot be had. */
   readonly failing?: readonly string[]
   /** Told apart from locks of other times. */

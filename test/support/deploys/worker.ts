@@ -12,8 +12,8 @@ const tags =
 /** Works until nothing is due any more; gives what was done, such as `dependencies f/a/b success`. */
 export async function work(sql: postgres.Sql, options: WorkerOptions): Promise<readonly string[]> {
   const done: string[] = []
-  const shift = { first: [], relocksLast: false, failing: [], generation: 1, ...options }
-  for (let more = true; more && done.length < 500; ) {
+  const shift = { first: [], relocksLast: false, failing: [], generation: 1, limit: 500, ...options }
+  for (let more = true; more && done.length < shift.limit; ) {
     more = await sql.begin(async sql => {
       const job = await pull(sql, shift)
       if (!job) return false
