@@ -7,7 +7,16 @@ import { badInput, foreignRows } from './story-faults.ts'
 import { firstToSettled } from './story-first.ts'
 import { canceledPredecessor, lateRelocks, relocks, togetherInAnyOrder } from './story-imports.ts'
 import { deletions, renames, returns, swaps } from './story-paths.ts'
-import { archivedByOthers, boundedJobs, changedConfigMap, failedLock, ignored, lostJob } from './story-upkeep.ts'
+import {
+  archivedByOthers,
+  boundedJobs,
+  changedConfigMap,
+  drafts,
+  failedLock,
+  ignored,
+  lostJob,
+  ownLock
+} from './story-upkeep.ts'
 
 type Story = (bench: Bench) => Promise<void>
 
@@ -36,6 +45,8 @@ const others: Readonly<Record<string, Story>> = {
   'what others archived or deleted comes back under crd-wins': archivedByOthers,
   'a version that cannot be locked is told, and the next one tries again': failedLock,
   'a lock job that was lost is queued again, for the same version': lostJob,
+  'importers of a library with its own lock are locked anew by us': ownLock,
+  "a deploy takes the drafts that it replaces, and nobody else's": drafts,
   'a run queues only so many lock jobs, the rest follows': boundedJobs
 }
 

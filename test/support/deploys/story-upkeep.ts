@@ -144,3 +144,70 @@ export async function ignored(bench: Bench): Promise<void> {
   const back = await bench.writes(async () => none(problems(await bench.run(world, ...argv))))
   assert.equal(back.windmill, {})
 }
+
+/** Nobody else sees to those who import a script that comes with its lock (scripts §7, trap 21). */
+export async function ownLock(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  const all = pick('lib-text', 'lib-format', 'report', 'helpers', 'loops', 'linear')
+  const world = edited(all, 'lib-text', { lock: '# py: 3.11\n' })
+  await settled(bench, world)
+  const [hash] = await sql`select hash::text from script where path = 'f/lib/format' and not archived`
+  const content = `${codeOf(world, 'lib-text')}# changed\n`
+  const changed = edited(world, 'lib-text', { content })
+  assert.equal(await cleanRun(bench, changed), { 'lib-text': 'update' })
+  none(await runsAs(sql, 'f/lib/text', content))
+  const jobs = await sql`
+    select j.kind, j.runnable_path as path, j.runnable_id::text as runnable, j.args from v2_job j join v2_job_queue using (id) order by 1, 2`
+  assert.equal(
+    jobs.map(one => `${one['kind']} ${one['path']}`),
+    ['dependencies f/lib/format', 'flowdependencies f/sales/linear']
+  )
+  assert.is(jobs[0]?.['runnable'], hash?.['hash'])
+  for (const { args } of jobs as unknown as readonly { args: Readonly<Record<string, unknown>> }[]) {
+    assert.is(args['common_dependency_path'], 'f/lib/text')
+    assert.equal(args['already_visited'], ['f/lib/text'])
+  }
+  const done = await work(sql, { release, generation: 2 })
+  assert.ok(done.includes('dependencies f/sales/report success'), done.join())
+  await settles(bench, changed)
+
+  // Together with an importer: that one gets its job and no relock of its version before.
+  const format = `${codeOf(world, 'lib-format')}# too\n`
+  const both = edited(edited(changed, 'lib-text', { content: `${content}# again\n` }), 'lib-format', {
+    content: format
+  })
+  assert.equal(await cleanRun(bench, both), { 'lib-format': 'update', 'lib-text': 'update' })
+  await work(sql, { release, generation: 3, relocksLast: true })
+  none(await runsAs(sql, 'f/lib/format', format))
+  await settles(bench, both)
+}
+
+/** A deploy is what people drafted for; newer Windmill keeps a draft for each of them (scripts §7, flows-and-apps A1). */
+export async function drafts(bench: Bench): Promise<void> {
+  const { sql, release } = bench
+  const world = pick('helpers', 'loops', 'hidden')
+  await settled(bench, world)
+  const paths = { script: 'f/sales/helpers', flow: 'f/ops/loops', app: 'f/ops/hidden' }
+  for (const [type, path] of Object.entries(paths)) {
+    await sql.unsafe(
+      release === '2026-08'
+        ? `insert into draft (workspace_id, path, typ, value, email) values
+             ('demo', '${path}', '${type}', '{}', null), ('demo', '${path}', '${type}', '{}', 'bob@example.com')`
+        : `insert into draft (workspace_id, path, typ, value) values ('demo', '${path}', '${type}', '{}')`
+    )
+  }
+  await quiet(bench, world)
+  const value = { grid: [], subgrids: {}, fullscreen: true, hiddenInlineScripts: [] }
+  const changed = ['helpers', 'loops', 'hidden'].reduce((all, name) => edited(all, name, { summary: 'New' }), world)
+  await cleanRun(bench, edited(changed, 'hidden', { value }))
+  const left =
+    await sql`select path, ${release === '2026-08' ? sql`email` : sql`null`} as email from draft order by path`
+  assert.equal(
+    left.map(one => [one['path'], one['email']]),
+    release === '2026-08'
+      ? Object.values(paths)
+          .toSorted((a, b) => a.localeCompare(b))
+          .map(path => [path, 'bob@example.com'])
+      : []
+  )
+}
