@@ -33,10 +33,13 @@ export async function quiet(bench: Bench, manifests: readonly Manifest[], ...arg
 }
 
 /** One run may note what changed in the ledger; Windmill's tables are left alone, and then there is quiet. */
-export async function settles(bench: Bench, manifests: readonly Manifest[]): Promise<void> {
-  const writes = await bench.writes(async () => none(problems(await bench.run(manifests))))
+export async function settles(bench: Bench, manifests: readonly Manifest[], ...argv: string[]): Promise<void> {
+  const writes = await bench.writes(async () => {
+    const report = await bench.run(manifests, ...argv)
+    none([...problems(report), ...report.objects.filter(one => one.state !== 'Synced').map(one => one.message)])
+  })
   if (Object.keys(writes.windmill).length > 0) none([JSON.stringify(writes.windmill), ...writes.changes])
-  await quiet(bench, manifests)
+  await quiet(bench, manifests, ...argv)
 }
 
 /** In the order of their imports. */
