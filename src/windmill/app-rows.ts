@@ -23,6 +23,7 @@ interface Stored extends Place {
   readonly value: Json
   readonly by: string | null
   readonly at: Date | null
+  readonly newest: boolean | null
 }
 
 /** The places asked for as `j`, and their apps as `a`. */
@@ -40,11 +41,11 @@ export async function observeApps(
 ): Promise<readonly Observed[]> {
   const rows = await sql<Stored[]>`
     select j.workspace, j.path, a.summary, a.policy, a.custom_path as "customPath", v.value, v.created_by as by,
-           v.created_at as at, ${capabilities.has('app', 'labels') ? sql`array_to_json(a.labels)` : sql`null`} as labels,
+           v.id >= all (a.versions) as newest, v.created_at as at, ${capabilities.has('app', 'labels') ? sql`array_to_json(a.labels)` : sql`null`} as labels,
            ${capabilities.has('app', 'draft_only') ? sql`a.draft_only` : sql`false`} as draft
       from ${placed(sql, targets)} left join app_version v on v.id = ${last(sql)}`
   return rows.map(row => {
-    const { workspace, path, summary, policy, customPath, by, at } = row
+    const { workspace, path, summary, policy, customPath, by, at, newest } = row
     const fields = { summary, policy, customPath, labels: labelsRead(row.labels) }
     const isDeployed = !row.draft && by !== null
     return {
@@ -54,8 +55,9 @@ export async function observeApps(
       editedAt: at,
       editedBy: by,
       ...(isWindmillsOwn(row) && { locked: own }),
-      // Versions that the worker adds keep the author of the version that they copy (contract: flows-and-apps C1).
-      ...(isDeployed && by === user && { asDeployed: ['value'] })
+      // Versions that the worker adds keep the author of the version that they copy (contract: flows-and-apps C1); one
+      // that was begun before our last deploy and became live after it has an older id, and the content of before.
+      ...(isDeployed && by === user && newest === true && { asDeployed: ['value'] })
     }
   })
 }

@@ -34,6 +34,7 @@ interface Stored {
   readonly principal: string
   readonly labels: readonly string[] | null
   readonly author: string | null
+  readonly newest: boolean | null
   readonly editedAt: Date | null
 }
 
@@ -56,7 +57,7 @@ export async function observeFlows(
            f.on_behalf_of_email as email,
            ${has('on_behalf_of') ? sql`coalesce(f.on_behalf_of, ${edited})` : edited} as principal,
            ${has('labels') ? sql`f.labels` : sql`null::text[]`} as labels,
-           v.created_by as author, v.created_at as "editedAt"
+           v.created_by as author, v.id >= all (f.versions) as newest, v.created_at as "editedAt"
       from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
       join flow f on f.workspace_id = j.workspace and f.path = j.path
       left join flow_version v on v.id = ${sql.unsafe(liveVersion)} and v.workspace_id = f.workspace_id and v.path = f.path`
@@ -67,7 +68,8 @@ export async function observeFlows(
     editedAt: row.editedAt,
     editedBy: row.author,
     // A worker that makes locks anew keeps the author of the version it copies (contract: A4); a person's edit has another.
-    asDeployed: row.author === context.user ? ['value', 'unknownKeys'] : []
+    // A copy that was begun before our last deploy and became live after it has an older id, and the content of before.
+    asDeployed: row.author === context.user && row.newest === true ? ['value', 'unknownKeys'] : []
   }))
 }
 

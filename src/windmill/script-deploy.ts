@@ -10,9 +10,10 @@ import { hexOfHash } from './script-hash.ts'
 import { type Lockable, pushAgain, pushLockJobs, relockImporters } from './script-jobs.ts'
 import { archiveLive, type Lineage, lockPaths, type Place, readLineages } from './script-lineage.ts'
 import { isLocked } from './script-locks.ts'
-import { NO_LOCK_JOB } from './script-read.ts'
+import { NO_LOCK_JOB, TWO_LIVE } from './script-read.ts'
 import { saveSettings } from './script-settings.ts'
 import { forgetImports, noteImports, wipeTraces } from './script-side.ts'
+import { archiveSurplus } from './script-surplus.ts'
 import { insertVersions, type NewVersion, newVersion, principalOf, withHashes } from './script-versions.ts'
 
 /** New versions for all that differ; a version that only lacks its job gets that alone. */
@@ -21,9 +22,11 @@ export async function deployScripts(sql: Sql, writes: readonly Write[], context:
   await lockPaths(sql, writes)
   const waiting = writes.filter(write => lacksJobOnly(write, context))
   await pushAgain(sql, places(waiting), context)
+  const doubled = writes.filter(write => isDoubledOnly(write))
+  await archiveSurplus(sql, doubled, context)
   const versions = await makeVersions(
     sql,
-    writes.filter(write => !waiting.includes(write)),
+    writes.filter(write => !waiting.includes(write) && !doubled.includes(write)),
     context
   )
   if (versions.length === 0) return
@@ -116,8 +119,15 @@ function personOf({ onBehalfOf }: Row, { before }: Lineage): string | undefined 
 function lacksJobOnly({ op, row, live }: Pick<Write, 'op' | 'row' | 'live'>, { capabilities }: Context): boolean {
   if (op !== 'update' || live?.['health'] !== NO_LOCK_JOB || !isLocked(live['language'] as string, capabilities))
     return false
-  return Object.keys(row).every(field => field === 'health' || isSame(field, row, live))
+  return isOtherwiseSame(row, live)
 }
+
+/** The newest version is as wanted; older ones are live beside it. */
+const isDoubledOnly = ({ op, row, live }: Write): boolean =>
+  op === 'update' && live?.['health'] === TWO_LIVE && isOtherwiseSame(row, live)
+
+const isOtherwiseSame = (row: Row, live: Row): boolean =>
+  Object.keys(row).every(field => field === 'health' || isSame(field, row, live))
 
 const isSame = (field: string, a: Row, b: Row): boolean => canonical(a[field] ?? null) === canonical(b[field] ?? null)
 

@@ -18,7 +18,8 @@ import { isLocked } from './script-locks.ts'
 export const HEALTHY = 'ok'
 /** The lock job was cancelled or lost: without help the path would run the version before for ever (§3.4, trap 4). */
 export const NO_LOCK_JOB = 'no lock, and no job that makes one'
-const TWO_LIVE = 'more than one live version'
+/** Windmill's worker leaves such, and so do people who deploy at the same moment (§4.2). */
+export const TWO_LIVE = 'more than one live version'
 
 /** Digest of a schema with its order of keys, which matters where a CR gives the schema as text. */
 export const orderOf = (schema: Json): string => fingerprintOf([JSON.stringify(schema)])
