@@ -5,14 +5,15 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { selfSigned } from '../support/cluster/certificate.ts'
 import type { Counts, Faults, Order } from './lib/cluster.ts'
-import { tableColumns, writer } from './lib/objects.ts'
+import { tableColumns, type Version, writer } from './lib/objects.ts'
 import { fill, type Shelf } from './lib/shelf.ts'
 import { namespaces, sizesOf, type Thing, thingsOf, type WorldOptions } from './lib/world.ts'
 
 const state = {
   plurals: {} as Readonly<Record<string, string>>,
   world: undefined as WorldOptions | undefined,
-  settled: false,
+  /** Generations that a status speaks of; undefined: nothing has a status yet. */
+  settled: undefined as ReadonlyMap<string, number> | undefined,
   generations: new Map<string, number>(),
   gone: new Set<string>(),
   shelves: new Map<string, Shelf>(),
@@ -23,7 +24,18 @@ let counts: Counts = emptyCounts()
 let requests = 0
 
 function emptyCounts(): Counts {
-  return { requests: 0, lists: 0, gets: 0, patches: 0, events: 0, refused: 0, bytesOut: 0, bytesIn: 0, connections: 0, firstAt: 0 }
+  return {
+    requests: 0,
+    lists: 0,
+    gets: 0,
+    patches: 0,
+    events: 0,
+    refused: 0,
+    bytesOut: 0,
+    bytesIn: 0,
+    connections: 0,
+    firstAt: 0
+  }
 }
 
 const keyOf = ({ kind, ordinal }: Thing): string => `${kind}/${ordinal}`
@@ -36,9 +48,9 @@ function rebuild(): void {
   const write = writer(world)
   for (const [kind, count] of sizesOf(world)) {
     const things = thingsOf(kind, count).filter(thing => !state.gone.has(keyOf(thing)))
-    const versionOf = (thing: Thing): { generation: number; settled: boolean } => ({
+    const versionOf = (thing: Thing): Version => ({
       generation: state.generations.get(keyOf(thing)) ?? 1,
-      settled: state.settled
+      settled: state.settled && (state.settled.get(keyOf(thing)) ?? 1)
     })
     state.shelves.set(plurals[kind] ?? '', fill(things, versionOf, write))
   }
@@ -48,21 +60,22 @@ function rebuild(): void {
 function* someThings(share: number, offset: number): Iterable<Thing> {
   const every = Math.max(1, Math.round(1 / share))
   for (const [kind, count] of sizesOf(state.world as WorldOptions)) {
-    for (let ordinal = offset % every; ordinal < count; ordinal += every) yield { kind, namespace: '', name: '', ordinal }
+    for (let ordinal = offset % every; ordinal < count; ordinal += every)
+      yield { kind, namespace: '', name: '', ordinal }
   }
 }
 
 function obey(order: Order): unknown {
   switch (order.do) {
     case 'world': {
-      Object.assign(state, { plurals: order.plurals, world: order.world, settled: false, faults: {}, secrets: 1 })
+      Object.assign(state, { plurals: order.plurals, world: order.world, settled: undefined, faults: {}, secrets: 1 })
       state.generations.clear()
       state.gone.clear()
       rebuild()
       return Object.fromEntries(sizesOf(order.world))
     }
     case 'settle':
-      state.settled = true
+      state.settled = new Map(state.generations)
       rebuild()
       return undefined
     case 'last-applied':
@@ -81,7 +94,8 @@ function obey(order: Order): unknown {
     }
     case 'delete': {
       const before = state.gone.size
-      for (const thing of someThings(order.share, order.offset)) if (order.kinds.includes(thing.kind)) state.gone.add(keyOf(thing))
+      for (const thing of someThings(order.share, order.offset))
+        if (order.kinds.includes(thing.kind)) state.gone.add(keyOf(thing))
       rebuild()
       return state.gone.size - before
     }
@@ -104,7 +118,9 @@ interface Answer {
 
 const status = (code: number, reason: string): Answer => ({
   status: code,
-  parts: [JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: reason, reason, code })]
+  parts: [
+    JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: reason, reason, code })
+  ]
 })
 
 async function list(shelf: Shelf, kind: string, url: URL, accept: string): Promise<Answer> {
@@ -113,7 +129,10 @@ async function list(shelf: Shelf, kind: string, url: URL, accept: string): Promi
   const from = Number(url.searchParams.get('continue') ?? 0)
   const limit = Number(url.searchParams.get('limit') ?? 0) || shelf.count
   const to = Math.min(shelf.count, from + limit)
-  const metadata = { resourceVersion: '5000000', ...(to < shelf.count && { continue: String(to), remainingItemCount: shelf.count - to }) }
+  const metadata = {
+    resourceVersion: '5000000',
+    ...(to < shelf.count && { continue: String(to), remainingItemCount: shelf.count - to })
+  }
   if (accept.includes('as=Table')) {
     const form = url.searchParams.get('includeObject') === 'None' ? 'table' : 'table-metadata'
     const head = `{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":${JSON.stringify(metadata)},"columnDefinitions":${tableColumns},"rows":[`
@@ -132,7 +151,17 @@ function custom(path: readonly string[], request: http.IncomingMessage, url: URL
   const shelf = state.shelves.get(plural)
   const accept = request.headers.accept ?? ''
   // Kinds that the program does not reconcile yet have CRDs, and no objects.
-  if (!shelf || !kind) return list(fill([], () => ({ generation: 1, settled: false }), () => ({ full: '', metadata: '' })), 'Nothing', url, accept)
+  if (!shelf || !kind)
+    return list(
+      fill(
+        [],
+        () => ({ generation: 1, settled: undefined }),
+        () => ({ full: '', metadata: '' })
+      ),
+      'Nothing',
+      url,
+      accept
+    )
   if (name === undefined) return list(shelf, kind, url, accept)
   const index = shelf.find(namespace ?? '', name)
   if (index === undefined) return status(404, 'NotFound')
@@ -145,7 +174,11 @@ function core(path: readonly string[], accept: string): Answer {
   counts.gets++
   const bare = accept.includes('as=PartialObjectMetadata')
   const [, namespace = '', what, name = ''] = path
-  const named = (of: string): object => ({ name: of, uid: `00000000-0000-4000-8000-${Buffer.from(of).toString('hex').slice(0, 12).padEnd(12, '0')}`, resourceVersion: String(state.secrets) })
+  const named = (of: string): object => ({
+    name: of,
+    uid: `00000000-0000-4000-8000-${Buffer.from(of).toString('hex').slice(0, 12).padEnd(12, '0')}`,
+    resourceVersion: String(state.secrets)
+  })
   const whole = (object: object): Answer => ({ parts: [JSON.stringify(object)] })
   if (namespace === '') {
     const items = ['kube-system', ...namespaces].map(one => ({ metadata: named(one) }))
@@ -154,7 +187,12 @@ function core(path: readonly string[], accept: string): Answer {
   if (what === undefined) return whole({ kind: 'Namespace', apiVersion: 'v1', metadata: named(namespace) })
   const metadata = { ...named(name), namespace }
   if (bare) return whole({ kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata })
-  return whole({ kind: what === 'secrets' ? 'Secret' : 'ConfigMap', apiVersion: 'v1', metadata, data: what === 'secrets' ? secretData(name) : { main: configText } })
+  return whole({
+    kind: what === 'secrets' ? 'Secret' : 'ConfigMap',
+    apiVersion: 'v1',
+    metadata,
+    data: what === 'secrets' ? secretData(name) : { main: configText }
+  })
 }
 
 const configText = `def main(day: str, limit: int = 100):\n${'    print(day)\n'.repeat(300)}    return day\n`
@@ -163,7 +201,9 @@ const configText = `def main(day: str, limit: int = 100):\n${'    print(day)\n'.
 function secretData(name: string): object {
   const group = Number(name.split('-')[1])
   const first = group * 4 * namespaces.length * 20
-  const ordinals = Array.from({ length: namespaces.length * 20 * 4 }, (_, index) => first + index).filter(one => one % 4 === 0)
+  const ordinals = Array.from({ length: namespaces.length * 20 * 4 }, (_, index) => first + index).filter(
+    one => one % 4 === 0
+  )
   return Object.fromEntries(ordinals.map(one => [`key-${one}`, Buffer.from(`secret number ${one}`).toString('base64')]))
 }
 
@@ -189,16 +229,19 @@ function serve(request: http.IncomingMessage, response: http.ServerResponse): vo
   counts.firstAt ||= Date.now()
   request.on('data', (chunk: Buffer) => (counts.bytesIn += chunk.length))
   request.on('end', () => {
-    void answer(request).then(({ status = 200, parts, headers = {} }) => {
-      const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0)
-      counts.bytesOut += length
-      response.cork()
-      response.writeHead(status, { 'content-type': 'application/json', 'content-length': length, ...headers })
-      for (const part of parts) response.write(part)
-      response.end()
-      response.uncork()
-    })
+    void reply(request, response)
   })
+}
+
+async function reply(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  const { status: code = 200, parts, headers = {} } = await answer(request)
+  const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0)
+  counts.bytesOut += length
+  response.cork()
+  response.writeHead(code, { 'content-type': 'application/json', 'content-length': length, ...headers })
+  for (const part of parts) response.write(part)
+  response.end()
+  response.uncork()
 }
 
 const tls = process.argv.includes('--tls')

@@ -48,7 +48,10 @@ export interface Cluster {
 export async function startCluster({ tls }: { tls: boolean }): Promise<Cluster> {
   const file = fileURLToPath(new URL('../api-server.js', import.meta.url))
   // Its memory holds all objects in two forms; 100,000 of them are about a gigabyte, outside of the heap.
-  const child = fork(file, tls ? ['--tls'] : [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--max-old-space-size=8192'] })
+  const child = fork(file, tls ? ['--tls'] : [], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    execArgv: ['--max-old-space-size=8192']
+  })
   const waiting = new Map<number, { done: (result: unknown) => void; failed: (error: Error) => void }>()
   const { port, ca } = await new Promise<{ port: number; ca?: string }>((resolve, reject) => {
     child.once('message', resolve as (message: unknown) => void)
@@ -84,7 +87,12 @@ const kubeconfig = (server: string, ca: string | undefined): string =>
   JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'c', cluster: { server, ...(ca && { 'certificate-authority-data': Buffer.from(ca).toString('base64') }) } }],
+    clusters: [
+      {
+        name: 'c',
+        cluster: { server, ...(ca && { 'certificate-authority-data': Buffer.from(ca).toString('base64') }) }
+      }
+    ],
     users: [{ name: 'u', user: { token: 'x' } }],
     contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
     'current-context': 'x'

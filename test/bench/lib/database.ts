@@ -13,6 +13,8 @@ export interface Work {
   /** Without those that open and close transactions. */
   readonly statements: number
   readonly transactions: number
+  /** Time that the server spent on statements, commits included, summed over connections. */
+  readonly serverMs: number
   readonly rowsWritten: number
   readonly walMiB: number
 }
@@ -45,7 +47,10 @@ export async function startServer(durable: boolean): Promise<Server> {
   const server = await startPostgres({ settings, durable })
   await runScript(server.url('postgres'), 'create database empty_windmill')
   const workspaces = namespaces.map(id => workspaceSql(id)).join('\n')
-  await runScript(server.url('empty_windmill'), `${schemaSql(newestFacts())}\n${instanceSql()}\n${finalizedSql()}\n${workspaces}`)
+  await runScript(
+    server.url('empty_windmill'),
+    `${schemaSql(newestFacts())}\n${instanceSql()}\n${finalizedSql()}\n${workspaces}`
+  )
   const admin = plain(server.url('postgres'), { max: 1, connection: { application_name: 'bench' } })
   const [found] = await admin<{ place: string }[]>`select current_setting('data_directory') as place`
   const log = join(dirname(found?.place ?? ''), 'log')
@@ -83,7 +88,7 @@ function open(url: string, name: string, { log, admin }: { log: string; admin: p
       return {
         result,
         work: {
-          statements: await statementsIn(log, from, `${application}|${name}`),
+          ...statementsIn(log, from, { application, database: name }),
           transactions: after.transactions - before.transactions,
           rowsWritten: after.rows - before.rows,
           walMiB: (after.wal - before.wal) / 2 ** 20
@@ -130,20 +135,27 @@ function sizeOf(log: string): number {
 /** Parsing and binding are logged as steps of their own; what opens and closes transactions is no work. */
 const noWork = /^(PARSE|BIND|BEGIN|COMMIT|ROLLBACK|SET|RESET|DISCARD|SHOW|authentication|idle|startup)\b/i
 
-async function statementsIn(log: string, from: number, client: string): Promise<number> {
+interface Client {
+  readonly application: string
+  readonly database: string
+}
+
+function statementsIn(log: string, from: number, client: Client): Pick<Work, 'statements' | 'serverMs'> {
   const file = openSync(log, 'r')
   const chunk = Buffer.alloc(1 << 20)
-  const [application = '', database] = client.split('|')
-  let count = 0
+  const sum = { statements: 0, serverMs: 0 }
   let rest = ''
   const look = (line: string): void => {
-    const [tag = '', who = '', where] = line.split('|')
-    if (where === database && who.startsWith(application) && line.includes('duration:') && !noWork.test(tag)) count++
+    const [tag = '', who = '', where, what = ''] = line.split('|')
+    const [, ms] = /duration: ([\d.]+) ms/.exec(what) ?? []
+    if (ms === undefined || where !== client.database || !who.startsWith(client.application)) return
+    sum.serverMs += Number(ms)
+    if (!noWork.test(tag)) sum.statements++
   }
   try {
     for (let at = from; ; ) {
       const read = readSync(file, chunk, 0, chunk.length, at)
-      if (read === 0) break
+      if (read === 0) return sum
       at += read
       const lines = (rest + chunk.toString('latin1', 0, read)).split('\n')
       rest = lines.pop() ?? ''
@@ -152,5 +164,4 @@ async function statementsIn(log: string, from: number, client: string): Promise<
   } finally {
     closeSync(file)
   }
-  return count
 }

@@ -126,7 +126,9 @@ export const canLimit = (): boolean => {
 }
 
 export const killedBy = (usage: Usage): string =>
-  usage.signal ? `killed by ${usage.signal} (${constants.signals[usage.signal as NodeJS.Signals]})` : `exit ${usage.code}`
+  usage.signal
+    ? `killed by ${usage.signal} (${constants.signals[usage.signal as NodeJS.Signals]})`
+    : `exit ${usage.code}`
 
 /** A program of this folder. */
 export const benchFile = (name: string): string => fileURLToPath(new URL(`../${name}.js`, import.meta.url))

@@ -4,8 +4,8 @@ import { specMaker, type Thing, type WorldOptions } from './world.ts'
 
 export interface Version {
   readonly generation: number
-  /** Whether a status was written (which adds an entry to managedFields). */
-  readonly settled: boolean
+  /** The generation that the status speaks of, if there is one (which adds an entry to managedFields). */
+  readonly settled: number | undefined
 }
 
 /** kubectl refuses longer annotations. */
@@ -50,7 +50,8 @@ const statusFields = {
 
 const created = '2026-03-01T08:00:00Z'
 const patched = '2026-03-01T09:30:00Z'
-const timeOf = (generation: number): string => (generation === 1 ? created : `2026-03-${String(Math.min(28, generation)).padStart(2, '0')}T08:00:00Z`)
+const timeOf = (generation: number): string =>
+  generation === 1 ? created : `2026-03-${String(Math.min(28, generation)).padStart(2, '0')}T08:00:00Z`
 
 function metadataOf(thing: Thing, version: Version, spec: object, options: WorldOptions): object {
   const { namespace, name, ordinal, kind } = thing
@@ -62,8 +63,12 @@ function metadataOf(thing: Thing, version: Version, spec: object, options: World
   }
   const applied = options.lastApplied ? lastApplied({ kind, namespace, name, labels, spec }) : {}
   const manager = options.lastApplied ? 'kubectl-client-side-apply' : 'kustomize-controller'
-  const annotationFields = options.lastApplied ? { 'f:annotations': { '.': {}, 'f:kubectl.kubernetes.io/last-applied-configuration': {} } } : {}
-  const labelFields = { 'f:labels': { '.': {}, ...Object.fromEntries(Object.keys(labels).map(key => [`f:${key}`, {}])) } }
+  const annotationFields = options.lastApplied
+    ? { 'f:annotations': { '.': {}, 'f:kubectl.kubernetes.io/last-applied-configuration': {} } }
+    : {}
+  const labelFields = {
+    'f:labels': { '.': {}, ...Object.fromEntries(Object.keys(labels).map(key => [`f:${key}`, {}])) }
+  }
   return {
     ...(options.lastApplied && { annotations: applied }),
     creationTimestamp: created,
@@ -78,13 +83,23 @@ function metadataOf(thing: Thing, version: Version, spec: object, options: World
         operation: options.lastApplied ? 'Update' : 'Apply',
         time: timeOf(version.generation)
       },
-      ...(version.settled
-        ? [{ apiVersion, fieldsType: 'FieldsV1', fieldsV1: statusFields, manager: 'windmill-iac', operation: 'Update', subresource: 'status', time: patched }]
+      ...(version.settled !== undefined
+        ? [
+            {
+              apiVersion,
+              fieldsType: 'FieldsV1',
+              fieldsV1: statusFields,
+              manager: 'windmill-iac',
+              operation: 'Update',
+              subresource: 'status',
+              time: patched
+            }
+          ]
         : [])
     ],
     name,
     namespace,
-    resourceVersion: String(1_000_000 + ordinal * 10 + version.generation + (version.settled ? 5 : 0)),
+    resourceVersion: String(1_000_000 + ordinal * 10 + version.generation + (version.settled !== undefined ? 5 : 0)),
     uid: uidOf(thing)
   }
 }
@@ -97,7 +112,14 @@ function lastApplied(object: { kind: string; namespace: string; name: string; la
 
 const statusOf = ({ namespace }: Thing, generation: number): object => ({
   conditions: [
-    { lastTransitionTime: patched, message: 'In sync with Windmill.', observedGeneration: generation, reason: 'Synced', status: 'True', type: 'Ready' }
+    {
+      lastTransitionTime: patched,
+      message: 'In sync with Windmill.',
+      observedGeneration: generation,
+      reason: 'Synced',
+      status: 'True',
+      type: 'Ready'
+    }
   ],
   hash: '0123456789abcdef',
   message: 'In sync with Windmill.',
@@ -119,7 +141,7 @@ export function writer(options: WorldOptions): (thing: Thing, version: Version) 
   return (thing, version) => {
     const spec = specOf(thing, version.generation)
     const metadata = JSON.stringify(metadataOf(thing, version, spec, options))
-    const status = version.settled ? `,"status":${JSON.stringify(statusOf(thing, version.generation))}` : ''
+    const status = version.settled !== undefined ? `,"status":${JSON.stringify(statusOf(thing, version.settled))}` : ''
     return {
       full: `{"apiVersion":"${apiVersion}","kind":"${thing.kind}","metadata":${metadata},"spec":${JSON.stringify(spec)}${status}}`,
       metadata: `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":${metadata}}`
@@ -129,11 +151,26 @@ export function writer(options: WorldOptions): (thing: Thing, version: Version) 
 
 /** What a Table's row holds of an object: the printer columns, here with uid and generation as two more. */
 export function tableRow(thing: Thing, version: Version, object: string): string {
-  const cells = [thing.name, thing.namespace, `f/area/${thing.name}`, 'Synced', 'Synced', '12d', uidOf(thing), version.generation]
+  const cells = [
+    thing.name,
+    thing.namespace,
+    `f/area/${thing.name}`,
+    'Synced',
+    'Synced',
+    '12d',
+    uidOf(thing),
+    version.generation
+  ]
   return `{"cells":${JSON.stringify(cells)},"object":${object}}`
 }
 
 const names = ['Name', 'Workspace', 'Path', 'State', 'Reason', 'Age', 'UID', 'Generation']
 export const tableColumns = JSON.stringify(
-  names.map(name => ({ name, type: name === 'Generation' ? 'integer' : 'string', format: name === 'Name' ? 'name' : '', description: `${name} of the object.`, priority: 0 }))
+  names.map(name => ({
+    name,
+    type: name === 'Generation' ? 'integer' : 'string',
+    format: name === 'Name' ? 'name' : '',
+    description: `${name} of the object.`,
+    priority: 0
+  }))
 )

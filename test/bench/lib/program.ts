@@ -2,8 +2,8 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { projectFolder } from '../../support/job.ts'
+import { type Cluster, type Counts } from './cluster.ts'
 import type { BenchDatabase, Work } from './database.ts'
-import { type Counts, type Cluster } from './cluster.ts'
 import { measure, type Usage } from './measure.ts'
 
 export interface Program {

@@ -18,7 +18,11 @@ export interface Shelf {
   readonly slice: (form: Form, from: number, to: number) => Buffer
 }
 
-export function fill(things: readonly Thing[], versionOf: (thing: Thing) => Version, write: (thing: Thing, version: Version) => Written): Shelf {
+export function fill(
+  things: readonly Thing[],
+  versionOf: (thing: Thing) => Version,
+  write: (thing: Thing, version: Version) => Written
+): Shelf {
   const chunks = { full: new Joined(), metadata: new Joined() }
   for (const thing of things) {
     const { full, metadata } = write(thing, versionOf(thing))

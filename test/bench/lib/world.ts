@@ -49,7 +49,18 @@ const someScript = (ordinal: number, sizes: Sizes): number => {
   return scripts > 0 ? ordinal % (scripts - (scripts % namespaces.length) || scripts) : 0
 }
 
-const languages = ['python3', 'python3', 'python3', 'python3', 'python3', 'bun', 'bun', 'bun', 'bash', 'postgresql'] as const
+const languages = [
+  'python3',
+  'python3',
+  'python3',
+  'python3',
+  'python3',
+  'bun',
+  'bun',
+  'bun',
+  'bash',
+  'postgresql'
+] as const
 
 const heads: Readonly<Record<string, string>> = {
   python3: 'import requests\n\n\ndef main(day: str, limit: int = 100):\n',
@@ -57,7 +68,12 @@ const heads: Readonly<Record<string, string>> = {
   bash: 'day="$1"\nlimit="$2"\ncat <<EOF\n',
   postgresql: '-- $1 day\n-- $2 limit\nselect 1;\n/*\n'
 }
-const tails: Readonly<Record<string, string>> = { python3: '    return day\n', bun: '*/\n  return day\n}\n', bash: 'EOF\n', postgresql: '*/\n' }
+const tails: Readonly<Record<string, string>> = {
+  python3: '    return day\n',
+  bun: '*/\n  return day\n}\n',
+  bash: 'EOF\n',
+  postgresql: '*/\n'
+}
 
 const argumentSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -79,7 +95,9 @@ function script(ordinal: number, random: () => number): object {
     language,
     summary: `Script number ${ordinal}`,
     description: code(random, 200),
-    ...(ordinal % 500 === 499 ? { contentFrom: { configMapKeyRef: { name: `code-${ordinal % 10}`, key: 'main' } } } : { content }),
+    ...(ordinal % 500 === 499
+      ? { contentFrom: { configMapKeyRef: { name: `code-${ordinal % 10}`, key: 'main' } } }
+      : { content }),
     ...(ordinal % 10 !== 9 && { schema: argumentSchema }),
     ...(language === 'python3' && ordinal % 4 === 0 && { lock: 'requests==2.32.5\ncertifi==2025.8.3\n' }),
     ...(ordinal % 7 === 0 && { tag: 'batch', timeout: 900 })
@@ -171,7 +189,13 @@ const app = (ordinal: number, random: () => number): object => ({
 
 /** Every namespace has its folders, whatever the size, because the paths of all others begin with them. */
 const shapes: Readonly<Record<string, Shape>> = {
-  WindmillFolder: { share: 1, spec: ordinal => ({ name: folderOf(ordinal) + (ordinal >= namespaces.length * folders ? `_${ordinal}` : ''), summary: `Folder number ${ordinal}` }) },
+  WindmillFolder: {
+    share: 1,
+    spec: ordinal => ({
+      name: folderOf(ordinal) + (ordinal >= namespaces.length * folders ? `_${ordinal}` : ''),
+      summary: `Folder number ${ordinal}`
+    })
+  },
   WindmillGroup: { share: 0.5, spec: ordinal => ({ name: `group_${ordinal}`, summary: `Group number ${ordinal}` }) },
   WindmillResourceType: {
     share: 0.5,
@@ -184,6 +208,9 @@ const shapes: Readonly<Record<string, Shape>> = {
   WindmillApp: { share: 1, spec: app },
   WindmillSchedule: { share: 5, spec: schedule }
 }
+
+/** Kinds that the bench can make. */
+export const shapedKinds: readonly string[] = Object.keys(shapes)
 
 const stems: Readonly<Record<string, readonly string[]>> = {
   WindmillScript: ['sync-customers', 'nightly-report', 'send-invoices', 'cleanup-orders', 'refresh-metrics'],
@@ -236,12 +263,17 @@ export function specMaker(options: WorldOptions): (thing: Thing, generation: num
     const later = generation > 1 ? changed(kind, spec, generation) : spec
     if (every > 0 && ordinal % every === every - 1) return { ...later, path: 'nowhere', name: '!' }
     const huge = options.huge && ordinal % 500 === 7 && kind === 'WindmillScript'
-    return huge ? { ...later, content: `${heads['python3']}${code(random, 900_000)}${tails['python3']}`, language: 'python3' } : later
+    return huge
+      ? { ...later, content: `${heads['python3']}${code(random, 900_000)}${tails['python3']}`, language: 'python3' }
+      : later
   }
 }
 
 /** Every kind has a text that an edit can change, also where its other fields do not depend on chance. */
 function changed(kind: string, spec: object, generation: number): object {
-  const field = kind === 'WindmillVariable' || kind === 'WindmillResource' || kind === 'WindmillResourceType' ? 'description' : 'summary'
+  const field =
+    kind === 'WindmillVariable' || kind === 'WindmillResource' || kind === 'WindmillResourceType'
+      ? 'description'
+      : 'summary'
   return { ...spec, [field]: `Edited ${generation - 1} times` }
 }

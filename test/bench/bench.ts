@@ -1,0 +1,100 @@
+/** `npm run bench`: the bundled program against an API server and a PostgreSQL of the bench's own, with the floors beside. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadKindFiles } from '../../src/kind-files.ts'
+import { checkKinds } from '../../src/registry.ts'
+import { startCluster } from './lib/cluster.ts'
+import { startServer } from './lib/database.ts'
+import { help, type Options, readOptions } from './lib/options.ts'
+import { pressure } from './lib/pressure.ts'
+import { unpack } from './lib/program.ts'
+import { writeDocs, writePlots } from './lib/publish.ts'
+import { type Bench, round, type Sample } from './lib/round.ts'
+import { growthTable, type Line, linesOf, machine, rivalTable, scenarioTable, targetTable } from './lib/summary.ts'
+import { shapedKinds } from './lib/world.ts'
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`)
+const say = (text: string): void => void process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`)
+
+/** The registry decides what there is; workspaces are not made by CRs here. */
+async function benchKinds(): Promise<Record<string, string>> {
+  const kinds = checkKinds(await loadKindFiles()).filter(({ kind }) => shapedKinds.includes(kind))
+  return Object.fromEntries(kinds.map(({ kind, plural }) => [kind, plural]))
+}
+
+async function main(options: Options): Promise<boolean> {
+  const scratch = mkdtempSync(join(tmpdir(), 'windmill-iac-bench-'))
+  const plurals = await benchKinds()
+  const missing = shapedKinds.filter(kind => plurals[kind] === undefined)
+  if (missing.length > 0) say(`not there yet, left out: ${missing.join(', ')}`)
+  const cluster = await startCluster({ tls: options.tls })
+  const server = await startServer(options.durable).catch((error: unknown) => {
+    cluster.stop()
+    throw error
+  })
+  const samples: Sample[] = []
+  const report = (sample: Sample): void => {
+    samples.push(sample)
+    const { scenario, who, wallMs, peakMiB, problem } = sample
+    say(
+      `  ${scenario}, ${who}: ${(wallMs / 1000).toFixed(2)} s, ${peakMiB?.toFixed(0) ?? '?'} MiB${problem && `  (!) ${problem}`}`
+    )
+  }
+  const bench: Bench = { options, cluster, server, plurals, program: unpack(scratch), say, report }
+  try {
+    if (options.pressure) await pressure(bench)
+    else
+      for (const size of options.sizes)
+        for (let number = 0; number < options.runs; number++) await round(bench, size, number)
+  } finally {
+    cluster.stop()
+    await server.stop()
+    rmSync(scratch, { recursive: true, force: true })
+  }
+  const lines = linesOf(samples)
+  tell(options, lines, samples)
+  return lines.every(line => line.problem === '')
+}
+
+function tell(options: Options, lines: readonly Line[], samples: readonly Sample[]): void {
+  const largest = Math.max(...options.sizes)
+  const command = `npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}`
+  const origin = `${machine()}; medians of ${options.runs}; ${new Date().toISOString().slice(0, 10)}; \`${command}\``
+  const texts: Record<string, string> = options.pressure
+    ? { 'bench:pressure': `${pressureTable(lines)}\n\n${origin}` }
+    : {
+        'bench:scenarios': `${scenarioTable(lines, largest)}\n\n${largest.toLocaleString('en-US')} CRs. ${origin}`,
+        'bench:growth': growthTable(lines),
+        'bench:targets': targetTable(lines),
+        ...(options.rivals && {
+          'bench:rivals': rivalTable(lines, largest),
+          bench: `${rivalTable(lines, largest)}\n\n${largest.toLocaleString('en-US')} CRs. ${origin}`
+        })
+      }
+  for (const [name, text] of Object.entries(texts)) if (name !== 'bench') print(`\n${text}`)
+  for (const line of lines) if (line.problem) print(`\n(!) ${line.size} ${line.scenario}, ${line.who}: ${line.problem}`)
+  if (options.json)
+    writeFileSync(
+      options.json,
+      `${JSON.stringify({ machine: machine(), command, at: new Date().toISOString(), lines, samples }, null, 1)}\n`
+    )
+  if (options.svg && !options.pressure) print(`\nwritten: ${writePlots(options.svg, lines).join(', ')}`)
+  if (options.docs) print(`written: ${writeDocs(texts).join(', ') || 'no page has the markers'}`)
+}
+
+function pressureTable(lines: readonly Line[]): string {
+  const rows = lines.map(
+    ({ scenario, size, wallMs, peakMiB, requests, statements, problem }) =>
+      `| ${scenario} | ${size.toLocaleString('en-US')} | ${(wallMs / 1000).toFixed(1)} | ${peakMiB?.toFixed(0) ?? 'unknown'} | ${requests.toLocaleString('en-US')} | ${statements.toLocaleString('en-US')} | ${problem || 'as it should'} |`
+  )
+  return [
+    '| | CRs | time, s | peak RSS, MiB | requests | statements | |',
+    '| --- | --: | --: | --: | --: | --: | --- |',
+    ...rows
+  ].join('\n')
+}
+
+const options = readOptions(process.argv.slice(2))
+if (!options) print(help)
+else if (!(await main(options))) process.exitCode = 1

@@ -1,0 +1,350 @@
+/** One round over one size: every scenario once, each followed by its floors and rivals, so that all see the same machine. */
+import type { Cluster } from './cluster.ts'
+import { copyFloor, save } from './copy.ts'
+import type { BenchDatabase, Server } from './database.ts'
+import { type Bare, type FloorName, floor, type Rival, rivals, runRival } from './floors.ts'
+import type { Options } from './options.ts'
+import { type Measured, type Program, runProgram } from './program.ts'
+import type { WorldOptions } from './world.ts'
+
+export const scenarioNames = [
+  'first-sync',
+  'no-op',
+  'last-applied',
+  'plan',
+  'changed',
+  'drifted',
+  'lost-ledger',
+  'deleted',
+  'schedules'
+] as const
+export type ScenarioName = (typeof scenarioNames)[number]
+
+/** One measured run. */
+export interface Sample {
+  readonly scenario: string
+  readonly size: number
+  /** `ours` or a rival. */
+  readonly who: string
+  /** Objects that the run had to do something about. */
+  readonly touched: number
+  readonly wallMs: number
+  readonly cpuMs: number | undefined
+  readonly peakMiB: number | undefined
+  readonly requests: number
+  readonly patches: number
+  readonly receivedMiB: number
+  readonly connections: number
+  readonly statements: number
+  readonly transactions: number
+  readonly serverMs: number
+  readonly rowsWritten: number
+  readonly walMiB: number
+  /** Milliseconds by floor; the run's floor is their sum. */
+  readonly floors: Readonly<Record<string, number>>
+  /** '' when the run did exactly what it should have. */
+  readonly problem: string
+}
+
+export interface Bench {
+  readonly options: Options
+  readonly cluster: Cluster
+  readonly server: Server
+  readonly program: Program
+  readonly plurals: Readonly<Record<string, string>>
+  readonly say: (text: string) => void
+  readonly report: (sample: Sample) => void
+}
+
+interface Expected {
+  readonly op: string
+  readonly count: number
+  /** Nothing may be written anywhere. */
+  readonly quiet?: boolean
+}
+
+const wants = ({ options }: Bench, name: ScenarioName): boolean =>
+  options.scenarios.length === 0 || options.scenarios.includes(name)
+
+export function sampleOf(
+  scenario: string,
+  size: number,
+  who: string,
+  measured: Measured
+): Omit<Sample, 'floors' | 'problem' | 'touched'> {
+  const { usage, work, traffic } = measured
+  return {
+    scenario,
+    size,
+    who,
+    wallMs: usage.wallMs,
+    cpuMs: usage.cpuMs,
+    peakMiB: usage.peakMiB,
+    requests: traffic.requests,
+    patches: traffic.patches,
+    receivedMiB: traffic.bytesOut / 2 ** 20,
+    connections: traffic.connections,
+    ...work
+  }
+}
+
+function problemOf({ usage, counts, errors, work, traffic }: Measured, { op, count, quiet }: Expected): string {
+  if (errors.length > 0) return errors.join('; ')
+  const problems = [
+    usage.code === 0 ? '' : `exit ${usage.code}`,
+    counts[op] === count ? '' : `${op}: ${counts[op]} instead of ${count}`,
+    quiet && work.rowsWritten > 0 ? `${work.rowsWritten} rows written` : '',
+    quiet && traffic.patches > 0 ? `${traffic.patches} statuses patched` : ''
+  ]
+  return problems.filter(Boolean).join('; ')
+}
+
+export async function round(bench: Bench, size: number, number: number): Promise<void> {
+  const { cluster, server, plurals, options } = bench
+  const world: WorldOptions = {
+    size,
+    kinds: Object.keys(plurals),
+    lastApplied: options.lastApplied,
+    invalid: 0,
+    huge: false
+  }
+  bench.say(`size ${size}, round ${number + 1}: making CRs`)
+  await cluster.order({ do: 'world', world, plurals })
+  const database = await server.make()
+  const others = options.rivals ? (Object.keys(rivals) as Rival[]) : []
+  const databases = new Map<Rival, BenchDatabase>()
+  for (const rival of others) databases.set(rival, await server.make())
+  try {
+    await new Round(bench, size, number, { database, databases }).run()
+  } finally {
+    for (const one of [database, ...databases.values()]) await one.drop()
+  }
+  if (wants(bench, 'schedules') && plurals['WindmillSchedule'] !== undefined) await schedules(bench, size)
+}
+
+interface Databases {
+  readonly database: BenchDatabase
+  readonly databases: ReadonlyMap<Rival, BenchDatabase>
+}
+
+/** Kinds that are pruned in the bench: nothing else refers to them in a way that holds back a deletion. */
+const prunable = [
+  'WindmillScript',
+  'WindmillFlow',
+  'WindmillApp',
+  'WindmillSchedule',
+  'WindmillVariable',
+  'WindmillResource'
+]
+
+class Round {
+  private readonly bench: Bench
+  private readonly size: number
+  private readonly number: number
+  private readonly bases: Databases
+
+  constructor(bench: Bench, size: number, number: number, bases: Databases) {
+    this.bench = bench
+    this.size = size
+    this.number = number
+    this.bases = bases
+  }
+
+  async run(): Promise<void> {
+    await this.firstSync()
+    if (this.wants('no-op')) await this.noOp('no-op')
+    if (this.wants('last-applied') && !this.bench.options.lastApplied) await this.lastApplied()
+    if (this.wants('plan') || this.wants('changed')) await this.changed()
+    if (this.wants('drifted')) await this.drifted()
+    if (this.wants('lost-ledger')) await this.lostLedger()
+    if (this.wants('deleted')) await this.deleted()
+  }
+
+  private wants(name: ScenarioName): boolean {
+    return wants(this.bench, name)
+  }
+
+  private get bare(): Bare {
+    const { cluster, plurals, program } = this.bench
+    return { cluster, plurals, scratch: program.folder, database: this.bases.database }
+  }
+
+  private async floors(names: readonly (readonly [FloorName, number?])[]): Promise<Record<string, number>> {
+    const found: Record<string, number> = {}
+    for (const [name, count] of names) found[name] = await floor(this.bare, name, count)
+    return found
+  }
+
+  private async ours(
+    name: string,
+    expected: Expected,
+    floors: readonly (readonly [FloorName, number?])[] = [],
+    args?: readonly string[]
+  ): Promise<void> {
+    const measured = await this.measured(name, args)
+    this.tell(name, measured, expected, await this.floors(floors))
+  }
+
+  private async measured(name: string, args?: readonly string[]): Promise<Measured> {
+    const { bench, bases } = this
+    bench.say(`size ${this.size}, round ${this.number + 1}: ${name}`)
+    await bases.database.tidy()
+    return runProgram(bench.program, { ...bench, database: bases.database, ...(args && { args }) })
+  }
+
+  private tell(name: string, measured: Measured, expected: Expected, floors: Readonly<Record<string, number>>): void {
+    const touched = expected.quiet ? 0 : expected.count
+    this.bench.report({
+      ...sampleOf(name, this.size, 'ours', measured),
+      touched,
+      floors,
+      problem: problemOf(measured, expected)
+    })
+  }
+
+  private async rivals(name: string, touched: number): Promise<void> {
+    for (const [rival, database] of this.bases.databases) {
+      this.bench.say(`size ${this.size}, round ${this.number + 1}: ${name}, ${rivals[rival]}`)
+      await database.tidy()
+      const measured = await runRival({ ...this.bare, database }, rival)
+      const { written } = measured.counts
+      const problem =
+        measured.errors.join('; ') || (written === touched ? '' : `${written} written instead of ${touched}`)
+      this.bench.report({ ...sampleOf(name, this.size, rivals[rival], measured), touched, floors: {}, problem })
+    }
+  }
+
+  private async firstSync(): Promise<void> {
+    const { bench, bases, size } = this
+    const measured = await this.measured('first-sync')
+    if (this.wants('first-sync')) {
+      const floors = await this.floors([['full-list'], ['patch', size]])
+      const saved = await save(bases.database)
+      const empty = await bench.server.make()
+      floors['copy'] = await copyFloor(saved, empty)
+      await empty.drop()
+      this.tell('first-sync', measured, { op: 'create', count: size }, floors)
+    }
+    if (this.wants('first-sync') || this.wants('no-op') || this.wants('changed')) await this.rivals('first-sync', size)
+    await bench.cluster.order({ do: 'settle' })
+  }
+
+  private async noOp(name: 'no-op' | 'last-applied'): Promise<void> {
+    await this.ours(name, { op: 'keep', count: this.size, quiet: true }, [['list'], ['tokens']])
+    if (name === 'no-op') await this.rivals(name, 0)
+  }
+
+  private async lastApplied(): Promise<void> {
+    const { cluster } = this.bench
+    await cluster.order({ do: 'last-applied', on: true })
+    await this.noOp('last-applied')
+    await cluster.order({ do: 'last-applied', on: false })
+  }
+
+  private async changed(): Promise<void> {
+    const { cluster } = this.bench
+    const count = await cluster.order<number>({ do: 'change', share: 0.01, offset: this.number })
+    if (this.wants('plan')) await this.planned(count)
+    await this.ours('changed', { op: 'update', count }, [['list'], ['tokens'], ['get', count], ['patch', count]])
+    await this.rivals('changed', count)
+    await cluster.order({ do: 'settle' })
+  }
+
+  private async planned(count: number): Promise<void> {
+    const measured = await this.measured('plan', ['plan'])
+    const { rowsWritten } = measured.work
+    const floors = await this.floors([['list'], ['tokens'], ['get', count]])
+    const problem = [
+      problemOf(measured, { op: 'update', count }),
+      rowsWritten > 0 ? `${rowsWritten} rows written` : '',
+      measured.traffic.patches > 0 ? 'statuses patched' : ''
+    ]
+    this.bench.report({
+      ...sampleOf('plan', this.size, 'ours', measured),
+      touched: count,
+      floors,
+      problem: problem.filter(Boolean).join('; ')
+    })
+  }
+
+  private async drifted(): Promise<void> {
+    const count = await drift(this.bases.database, Object.keys(this.bench.plurals))
+    await this.ours('drifted', { op: 'update', count }, [['list'], ['tokens'], ['get', count]])
+  }
+
+  private async lostLedger(): Promise<void> {
+    await this.bases.database.sql.unsafe('drop schema windmill_iac cascade')
+    await this.ours('lost-ledger', { op: 'adopt', count: this.size }, [['full-list']])
+  }
+
+  private async deleted(): Promise<void> {
+    const { cluster } = this.bench
+    const count = await cluster.order<number>({ do: 'delete', share: 0.1, offset: 3, kinds: prunable })
+    await this.ours('deleted', { op: 'delete', count }, [['list'], ['tokens']])
+  }
+}
+
+const drifts = [
+  ['WindmillScript', 'script', 'summary', 'not archived'],
+  ['WindmillFlow', 'flow', 'summary', 'true'],
+  ['WindmillApp', 'app', 'summary', 'true'],
+  ['WindmillSchedule', 'schedule', 'summary', 'true'],
+  ['WindmillVariable', 'variable', 'description', 'true'],
+  ['WindmillResource', 'resource', 'description', 'true']
+] as const
+
+/** Somebody edits one row in a hundred by hand. */
+async function drift({ sql }: BenchDatabase, kinds: readonly string[]): Promise<number> {
+  let count = 0
+  for (const [kind, table, column, where] of drifts) {
+    if (!kinds.includes(kind)) continue
+    const stem = kind.replace('Windmill', '').toLowerCase()
+    const edited = await sql.unsafe(`
+      update ${table} set ${column} = coalesce(${column}, '') || ' by hand'
+       where ${where} and path ~ '^f/area_[0-9]+/${stem}_[0-9]*50$' returning 1`)
+    count += edited.length
+  }
+  return count
+}
+
+/** Schedules alone, at most 5,000 of them: first the sync that arms them, then a run that finds them armed. */
+async function schedules(bench: Bench, most: number): Promise<void> {
+  const { cluster, server, plurals, program, options } = bench
+  const size = Math.min(5000, most)
+  const world = {
+    size,
+    kinds: Object.keys(plurals),
+    lastApplied: options.lastApplied,
+    invalid: 0,
+    huge: false,
+    mostly: 'WindmillSchedule'
+  }
+  await cluster.order({ do: 'world', world, plurals })
+  const database = await server.make()
+  const bare: Bare = { cluster, plurals, scratch: program.folder, database }
+  try {
+    bench.say(`${size} schedules: first sync`)
+    await database.tidy()
+    const first = await runProgram(program, { cluster, database })
+    const floors = { 'full-list': await floor(bare, 'full-list'), patch: await floor(bare, 'patch', size) }
+    bench.report({
+      ...sampleOf('schedules, first sync', size, 'ours', first),
+      touched: size,
+      floors,
+      problem: problemOf(first, { op: 'create', count: size })
+    })
+    await cluster.order({ do: 'settle' })
+    await database.tidy()
+    bench.say(`${size} schedules: no-op`)
+    const again = await runProgram(program, { cluster, database })
+    const least = { list: await floor(bare, 'list'), tokens: await floor(bare, 'tokens') }
+    bench.report({
+      ...sampleOf('schedules, no-op', size, 'ours', again),
+      touched: 0,
+      floors: least,
+      problem: problemOf(again, { op: 'keep', count: size, quiet: true })
+    })
+  } finally {
+    await database.drop()
+  }
+}
