@@ -16,12 +16,13 @@ export function flowShape(): Promise<CheckShape> {
 }
 
 async function load(): Promise<CheckShape> {
-  const [{ default: openflow }, { Ajv }] = await Promise.all([
+  // Of a CommonJS module that is loaded late, the bundle has nothing but the default export.
+  const [{ default: openflow }, { default: ajvModule }] = await Promise.all([
     import('windmill-yaml-validator/dist/gen/openflow.json', { with: { type: 'json' } }),
     import('ajv')
   ])
   const schemas = adjusted((openflow as unknown as { components: { schemas: Node } }).components.schemas, corrections)
-  const ajv = new Ajv({ strict: false, allErrors: true, discriminator: true, validateFormats: false })
+  const ajv = new ajvModule.Ajv({ strict: false, allErrors: true, discriminator: true, validateFormats: false })
   for (const [name, schema] of Object.entries(schemas)) ajv.addSchema(schema as Node, `#/components/schemas/${name}`)
   const validate = ajv.getSchema('#/components/schemas/FlowValue')
   if (!validate) throw new Error('the OpenFlow schema has no FlowValue')
