@@ -8,7 +8,8 @@ export type ReadDocument = (text: string, where: string) => { readonly [key: str
 /** `needed: false` gives a reader that is never to be called. */
 export async function documentReader(needed: boolean): Promise<ReadDocument> {
   if (!needed) return () => ({})
-  const { parseDocument } = await import('yaml')
+  // Of a CommonJS module that is loaded late, the bundle has nothing but the default export.
+  const { parseDocument } = (await import('yaml')).default
   return (text, where) => {
     const fail = (why: string): SyncError => new SyncError('InvalidSpec', `${where}: ${why}.`)
     const document = parseDocument(text, { logLevel: 'silent', uniqueKeys: true, version: '1.2' })
