@@ -29,11 +29,12 @@ export const mappings: Readonly<Record<string, Mapping>> = {
   WindmillFolder: {
     table: 'folder',
     key: ['workspace_id', 'name'],
-    columns: { workspace_id: 'text', name: 'text', display_name: 'text', owners: 'text[]', extra_perms: 'jsonb' },
+    columns: { workspace_id: 'text', name: 'text', display_name: 'text', summary: 'text', owners: 'text[]', extra_perms: 'jsonb' },
     row: (spec, workspace) => ({
       workspace_id: workspace,
       name: text(spec['name']),
       display_name: text(spec['name']),
+      summary: text(spec['summary']),
       owners: '{}',
       extra_perms: '{}'
     })
