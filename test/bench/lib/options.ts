@@ -54,7 +54,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
   })
   if (values.help) return undefined
   const { quick, json, svg, docs, pressure, tls, durable } = values
-  const usual = pressure ? (quick ? '2k' : '100k') : quick ? '1k,3k' : '1k,10k,100k'
+  const usual = pressure ? (quick ? '1k' : '100k') : quick ? '1k,3k' : '1k,10k,100k'
   return {
     sizes: (values.sizes ?? usual).split(',').map(readSize),
     scenarios: values.scenarios.split(',').filter(Boolean),

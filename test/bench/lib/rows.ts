@@ -29,7 +29,14 @@ export const mappings: Readonly<Record<string, Mapping>> = {
   WindmillFolder: {
     table: 'folder',
     key: ['workspace_id', 'name'],
-    columns: { workspace_id: 'text', name: 'text', display_name: 'text', summary: 'text', owners: 'text[]', extra_perms: 'jsonb' },
+    columns: {
+      workspace_id: 'text',
+      name: 'text',
+      display_name: 'text',
+      summary: 'text',
+      owners: 'text[]',
+      extra_perms: 'jsonb'
+    },
     row: (spec, workspace) => ({
       workspace_id: workspace,
       name: text(spec['name']),
