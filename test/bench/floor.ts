@@ -2,7 +2,7 @@
 
 import { plain } from '../support/database.ts'
 import { ask, atOnce, metadataList, metadataObject, pagesOf, statusBody } from './lib/bare-http.ts'
-import { sizesOf, thingsOf } from './lib/world.ts'
+import { sizesOf, type Thing, thingsOf, type WorldOptions } from './lib/world.ts'
 
 const [what = '', argument = ''] = process.argv.slice(2)
 const plurals = JSON.parse(process.env['BENCH_PLURALS'] ?? '{}') as Record<string, string>
@@ -20,12 +20,13 @@ async function lists(accept: string): Promise<void> {
 
 /** So many requests to single objects, spread over the kinds as the objects are. */
 async function singles(count: number, method: 'GET' | 'PATCH'): Promise<void> {
-  const sizes = sizesOf({ size: count, kinds: Object.keys(plurals), lastApplied: false, invalid: 0, huge: false })
-  const all = [...sizes].flatMap(([kind, size]) => thingsOf(kind, size))
+  const world = JSON.parse(process.env['BENCH_WORLD'] ?? '{}') as WorldOptions
+  const all = [...sizesOf(world)].flatMap(([kind, size]) => thingsOf(kind, size))
+  const some = Array.from({ length: count }, (_, index) => all[Math.floor((index * all.length) / count)] as Thing)
   const body = statusBody({ metadata: { name: '', namespace: 'team-0', generation: 1 }, spec: {} })
   const rest = method === 'PATCH' ? { method, accept: metadataObject, body } : {}
   await timed(() =>
-    atOnce(16, all.slice(0, count), async ({ kind, namespace, name }) => {
+    atOnce(16, some, async ({ kind, namespace, name }) => {
       const path = `/apis/windmill.dev/v1alpha1/namespaces/${namespace}/${plurals[kind]}/${name}${method === 'PATCH' ? '/status' : ''}`
       JSON.parse((await ask({ path, ...rest })).toString())
     })

@@ -5,20 +5,23 @@ import type { Cluster, Counts } from './cluster.ts'
 import type { BenchDatabase } from './database.ts'
 import { benchFile, measure } from './measure.ts'
 import type { Measured } from './program.ts'
+import type { WorldOptions } from './world.ts'
 
 export interface Bare {
   readonly cluster: Cluster
   readonly database: BenchDatabase
   readonly plurals: Readonly<Record<string, string>>
   readonly scratch: string
+  readonly world: WorldOptions
 }
 
-function environment({ cluster, database, plurals, scratch }: Bare): Record<string, string> {
+function environment({ cluster, database, plurals, scratch, world }: Bare): Record<string, string> {
   const ca = join(scratch, 'ca.pem')
   if (cluster.ca) writeFileSync(ca, cluster.ca)
   return {
     BENCH_SERVER: cluster.url,
     BENCH_PLURALS: JSON.stringify(plurals),
+    BENCH_WORLD: JSON.stringify(world),
     DATABASE_URL: database.url,
     ...(cluster.ca && { BENCH_CA: ca })
   }
@@ -54,5 +57,8 @@ export async function runRival(bare: Bare, rival: Rival): Promise<Measured> {
   const traffic = await cluster.order<Counts>({ do: 'counts', reset: true })
   const failed = usage.code !== 0
   const written = failed ? -1 : (JSON.parse(usage.stdout) as { written: number }).written
-  return { usage, work, traffic, counts: { written }, errors: failed ? [usage.stderr.slice(-800)] : [] }
+  return { usage, work, traffic, counts: { written }, errors: failed ? [faultOf(usage.stderr)] : [] }
 }
+
+/** The line that names the error, out of Node's report of a crash. */
+const faultOf = (stderr: string): string => /^\w*Error: .*$/m.exec(stderr)?.[0] ?? stderr.slice(-300)

@@ -115,7 +115,7 @@ export async function round(bench: Bench, size: number, number: number): Promise
   const databases = new Map<Rival, BenchDatabase>()
   for (const rival of others) databases.set(rival, await server.make())
   try {
-    await new Round(bench, size, number, { database, databases }).run()
+    await new Round(bench, world, number, { database, databases }).run()
   } finally {
     for (const one of [database, ...databases.values()]) await one.drop()
   }
@@ -139,13 +139,15 @@ const prunable = [
 
 class Round {
   private readonly bench: Bench
+  private readonly world: WorldOptions
   private readonly size: number
   private readonly number: number
   private readonly bases: Databases
 
-  constructor(bench: Bench, size: number, number: number, bases: Databases) {
+  constructor(bench: Bench, world: WorldOptions, number: number, bases: Databases) {
     this.bench = bench
-    this.size = size
+    this.world = world
+    this.size = world.size
     this.number = number
     this.bases = bases
   }
@@ -166,7 +168,7 @@ class Round {
 
   private get bare(): Bare {
     const { cluster, plurals, program } = this.bench
-    return { cluster, plurals, scratch: program.folder, database: this.bases.database }
+    return { cluster, plurals, scratch: program.folder, database: this.bases.database, world: this.world }
   }
 
   private async floors(names: readonly (readonly [FloorName, number?])[]): Promise<Record<string, number>> {
@@ -321,7 +323,7 @@ async function schedules(bench: Bench, most: number): Promise<void> {
   }
   await cluster.order({ do: 'world', world, plurals })
   const database = await server.make()
-  const bare: Bare = { cluster, plurals, scratch: program.folder, database }
+  const bare: Bare = { cluster, plurals, scratch: program.folder, database, world }
   try {
     bench.say(`${size} schedules: first sync`)
     await database.tidy()

@@ -146,7 +146,8 @@ export const mappings: Readonly<Record<string, Mapping>> = {
       enabled: 'boolean',
       summary: 'text',
       edited_by: 'text',
-      email: 'text'
+      email: 'text',
+      permissioned_as: 'text'
     },
     row: (spec, workspace) => ({
       workspace_id: workspace,
@@ -159,7 +160,8 @@ export const mappings: Readonly<Record<string, Mapping>> = {
       enabled: text(spec['enabled'] ?? true),
       summary: text(spec['summary']),
       edited_by: who,
-      email: 'iac-controller@cluster.local'
+      email: 'iac-controller@cluster.local',
+      permissioned_as: `u/${who}`
     })
   },
   WindmillApp: {
