@@ -6,7 +6,7 @@ import { loadKindFiles } from '../../src/kind-files.ts'
 import { checkKinds } from '../../src/registry.ts'
 import { startCluster } from './lib/cluster.ts'
 import { startServer } from './lib/database.ts'
-import { help, type Options, readOptions } from './lib/options.ts'
+import { docsPlots, help, type Options, readOptions } from './lib/options.ts'
 import { pressure } from './lib/pressure.ts'
 import { unpack } from './lib/program.ts'
 import { writeDocs, writePlots } from './lib/publish.ts'
@@ -57,6 +57,10 @@ async function main(options: Options): Promise<boolean> {
   return lines.every(line => line.problem === '')
 }
 
+const plotLinks = `![Time of a run over the number of CRs](performance-time.svg)
+
+![Peak memory over the number of CRs](performance-memory.svg)`
+
 function tell(options: Options, lines: readonly Line[], samples: readonly Sample[]): void {
   const largest = Math.max(...options.sizes)
   const command = `npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}`
@@ -67,6 +71,7 @@ function tell(options: Options, lines: readonly Line[], samples: readonly Sample
         'bench:scenarios': `${scenarioTable(lines, largest)}\n\n${largest.toLocaleString('en-US')} CRs. ${origin}`,
         'bench:growth': growthTable(lines),
         'bench:targets': targetTable(lines),
+        ...(options.svg === docsPlots && { 'bench:plots': plotLinks }),
         ...(options.rivals && {
           'bench:rivals': rivalTable(lines, largest),
           bench: `${rivalTable(lines, largest)}\n\n${largest.toLocaleString('en-US')} CRs. ${origin}`

@@ -16,6 +16,9 @@ export interface Options {
   readonly lastApplied: boolean
 }
 
+/** Beside the page that shows them. */
+export const docsPlots = 'docs/performance'
+
 export const help = `npm run bench -- [options]
   --quick              sizes 1k,3k, one run: under two minutes
   --sizes 1k,10k,100k  numbers of CRs (default 1k,10k,100k)
@@ -60,7 +63,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     scenarios: values.scenarios.split(',').filter(Boolean),
     runs: Math.max(1, Number(values.runs ?? (quick || pressure ? 1 : 3))),
     json,
-    svg: svg ?? (docs ? 'docs/performance' : undefined),
+    svg: svg ?? (docs ? docsPlots : undefined),
     docs,
     pressure,
     rivals: !values['no-rivals'],

@@ -13,8 +13,8 @@ export interface Plot {
   readonly series: readonly Series[]
 }
 
-const [width, height] = [760, 440]
-const frame = { left: 70, right: 230, top: 40, bottom: 50 }
+const [width, height] = [820, 440]
+const frame = { left: 70, right: 290, top: 40, bottom: 50 }
 const colours = ['#0969da', '#bc4c00', '#1a7f37', '#8250df', '#cf222e', '#6e7781']
 
 /** Powers of ten around the values. */
