@@ -77,7 +77,9 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
     return { done, entry, before: byObject.get(objectKey(namespace, name)) }
   })
   const entries = applied.flatMap(one => ('entry' in one && isNews(session, one.entry) ? [one.entry] : []))
-  await saveEntries(sql, session.source.id, entries)
+  await saveEntries(sql, session.source.id, entries, ({ namespace, name }) =>
+    byObject.get(objectKey(namespace ?? '', name ?? ''))
+  )
   session.written.count += writes.length + entries.length
   return [...applied, ...batch.filter(one => stale.has(keyOf(one))).map(done => ({ done, stale: true }) as const)]
 }

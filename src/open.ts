@@ -1,5 +1,6 @@
 /** Opens what a command works on, runs it, and closes everything again. */
 import { existsSync } from 'node:fs'
+import { connectionsFor } from './begin.ts'
 import type { Config } from './config.ts'
 import type { Crds } from './crd.ts'
 import { connect, type Database } from './database/client.ts'
@@ -11,7 +12,7 @@ import type { Log } from './log.ts'
 import type { AnyKind, Source } from './model.ts'
 import { checkKinds } from './registry.ts'
 import type { Report } from './report.ts'
-import { connectionsFor, run } from './run.ts'
+import { run } from './run.ts'
 import { selectKinds } from './scope.ts'
 import type { Checks } from './session.ts'
 

@@ -15,7 +15,7 @@ import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
 
 /** Chunks of the source that are looked at together: bounds memory, and decides claims within it exactly. */
-const CHUNKS_PER_WINDOW = 4
+const CHUNKS_PER_WINDOW = 2
 
 /** A row that moves under us is compared again this often. */
 const ATTEMPTS = 3

@@ -8,7 +8,7 @@ import { fetchPage, type Page } from './pages.ts'
 
 /** A chunk is what the caller holds at once. */
 const chunkObjects = 500
-const chunkBytes = 8 * 1024 * 1024
+const chunkBytes = 4 * 1024 * 1024
 /** A GET costs about five times what an object of a list costs (design, platform §0). */
 const fewShare = 0.2
 const fewCount = 50

@@ -210,20 +210,24 @@ const batch = (entries: readonly Entry[]): string =>
 /**
  * Saves entries of CRs that own their target. A CR that pointed elsewhere before leaves that row behind detached
  * (name null), for the prune stage or for the CR that takes it over, perhaps in the same batch (two CRs swap paths).
+ * `before`: what the ledger said of the same CR.
  */
-export async function saveEntries(sql: Sql, cluster: string, entries: readonly Entry[]): Promise<void> {
+export async function saveEntries(
+  sql: Sql,
+  cluster: string,
+  entries: readonly Entry[],
+  before: (entry: Entry) => Entry | undefined
+): Promise<void> {
   if (entries.length === 0) return
+  await detach(
+    sql,
+    cluster,
+    entries.filter(entry => {
+      const known = before(entry)
+      return known && (known.workspace !== entry.workspace || known.path !== entry.path)
+    })
+  )
   const rows = batch(entries)
-  await sql`
-    delete from windmill_iac.object o
-     using jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text)
-     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name and o.path is null`
-  await sql`
-    update windmill_iac.object o
-       set name = null, updated_at = now()
-      from jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text, workspace text, path text)
-     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name
-       and (o.workspace, o.path) is distinct from (r.workspace, r.path)`
   await sql`
     insert into windmill_iac.object as o (cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields,
            deployed, details, token, refs, deletion_policy, own_policy, conflict_policy, state, reason, message, reported, synced_at,
@@ -241,6 +245,23 @@ export async function saveEntries(sql: Sql, cluster: string, entries: readonly E
            conflict_policy = excluded.conflict_policy,
            state = excluded.state, reason = excluded.reason, message = excluded.message, reported = excluded.reported,
            synced_at = excluded.synced_at, transitioned_at = excluded.transitioned_at, updated_at = now()`
+}
+
+async function detach(sql: Sql, cluster: string, moved: readonly Entry[]): Promise<void> {
+  if (moved.length === 0) return
+  const rows = JSON.stringify(
+    moved.map(({ kind, namespace, name, workspace, path }) => ({ kind, namespace, name, workspace, path }))
+  )
+  await sql`
+    delete from windmill_iac.object o
+     using jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text)
+     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name and o.path is null`
+  await sql`
+    update windmill_iac.object o
+       set name = null, updated_at = now()
+      from jsonb_to_recordset(${rows}::text::jsonb) as r(kind text, namespace text, name text, workspace text, path text)
+     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name
+       and (o.workspace, o.path) is distinct from (r.workspace, r.path)`
 }
 
 /** Saves what is said of CRs that own nothing new: an owned target stays owned, but is compared in full next time. */
