@@ -32,7 +32,7 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
     3,
     /^(session|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
   ],
-  [4, /^run\.ts$/],
+  [4, /^(begin|run)\.ts$/],
   [5, /^(main|open)\.ts$/]
 ]
 
