@@ -31,6 +31,8 @@ interface Going {
   /** Token of the row as it was looked at. */
   readonly token: string | undefined
   readonly decision: RemovalDecision
+  /** A sentence about what still refers to the row. */
+  readonly users?: string | undefined
   /** Why nothing can be decided: the row is left. */
   readonly error?: SyncError
 }
@@ -82,14 +84,22 @@ const nobody = (kind: AnyKind): Omit<Outcome, 'op' | 'state' | 'reason' | 'messa
 async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<void> {
   const going = await look(session, kind, entries)
   for (const one of going) if (one.decision === 'leave') report(session, kind, one, leftFor(one))
-  const removing = going.filter(one => one.decision === 'remove')
-  const blocked = await blockersOf(session, kind, removing)
-  for (const one of removing) {
-    const why = blocked.get(keyOf(one))
-    if (why) report(session, kind, one, { op: 'conflict', state: 'Conflict', reason: 'StillInUse', message: why })
+  const users = await usersOf(
+    session,
+    kind,
+    going.filter(one => one.live && one.decision !== 'leave')
+  )
+  const isBlocked = (one: Going): boolean => one.decision === 'remove' && users.has(keyOf(one))
+  for (const one of going.filter(isBlocked)) {
+    const message = users.get(keyOf(one)) ?? ''
+    report(session, kind, one, { op: 'conflict', state: 'Conflict', reason: 'StillInUse', message })
   }
-  const ready = going.filter(one => one.decision !== 'leave' && !blocked.has(keyOf(one)))
-  await carryOut(session, kind, ready)
+  const ready = going.filter(one => one.decision !== 'leave' && !isBlocked(one))
+  await carryOut(
+    session,
+    kind,
+    ready.map(one => ({ ...one, users: users.get(keyOf(one)) }))
+  )
 }
 
 const left = {
@@ -140,14 +150,11 @@ function conflictPolicy(session: Session, { namespace, conflictPolicy: own }: En
   }
 }
 
-async function blockersOf(
-  session: Session,
-  kind: AnyKind,
-  removing: readonly Going[]
-): Promise<ReadonlyMap<string, string>> {
+/** What still needs the rows: it forbids a real delete, and is told when a row is only archived or given up. */
+async function usersOf(session: Session, kind: AnyKind, going: readonly Going[]): Promise<ReadonlyMap<string, string>> {
   const { blockers } = engineView(kind)
-  if (!blockers || removing.length === 0) return new Map()
-  return session.database.read(sql => blockers(sql, removing.map(removalOf), session.context))
+  if (!blockers || going.length === 0) return new Map()
+  return session.database.read(sql => blockers(sql, going.map(removalOf), session.context))
 }
 
 function removalOf({ entry, live }: Going): Removal {
@@ -266,18 +273,19 @@ function forget(session: Session, kind: AnyKind, one: Going): void {
   if (byObject.get(key)?.path === one.entry.path) byObject.delete(key)
 }
 
-function told({ decision, live }: Going): Told {
+function told({ decision, live, users }: Going): Told {
+  const note = users === undefined ? '' : ` ${users}`
   if (decision === 'remove') return { op: 'delete', state: '', reason: 'Deleted', message: 'Deleted from Windmill.' }
   if (decision === 'retire') {
     return {
       op: 'delete',
       state: 'Released',
       reason: 'Archived',
-      message: 'Archived in Windmill and no longer managed.'
+      message: `Archived in Windmill and no longer managed.${note}`
     }
   }
   const message = live
-    ? 'No longer managed; the row stays in Windmill.'
+    ? `No longer managed; the row stays in Windmill.${note}`
     : 'No longer managed; the row was gone already.'
   return { op: 'delete', state: 'Released', reason: 'Released', message }
 }
