@@ -1,5 +1,5 @@
 /** The last stage: rows of ours whose CR is gone, under the deletion policy and behind the guard, waves reversed. */
-import { comparable } from './compare.ts'
+import { comparable, editorOf } from './compare.ts'
 import { withRetries } from './database/failures.ts'
 import { saveDeleted } from './database/history.ts'
 import { forgetEntries, forgetObjects, releaseEntries } from './database/ledger.ts'
@@ -17,7 +17,7 @@ import {
   type Sql,
   targetKey
 } from './model.ts'
-import { decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
+import { by, decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
 import { inScope } from './scope.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
@@ -31,6 +31,8 @@ interface Going {
   /** Token of the row as it was looked at. */
   readonly token: string | undefined
   readonly decision: RemovalDecision
+  /** Who last edited the row, if that is known and not us. */
+  readonly editor?: string | undefined
   /** Why nothing can be decided: the row is left. */
   readonly error?: SyncError
 }
@@ -92,15 +94,15 @@ async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Ent
   await carryOut(session, kind, ready)
 }
 
-const left = {
-  op: 'conflict',
-  state: 'Conflict',
-  reason: 'ChangedInDatabase',
-  message: 'The manifest is gone, but the row was edited in Windmill since: left as it is.'
-} as const
-
-const leftFor = ({ error }: Going): Told =>
-  error ? { op: 'error', state: 'Error', reason: error.code, message: error.message } : left
+const leftFor = ({ error, editor }: Going): Told =>
+  error
+    ? { op: 'error', state: 'Error', reason: error.code, message: error.message }
+    : {
+        op: 'conflict',
+        state: 'Conflict',
+        reason: 'ChangedInDatabase',
+        message: `The manifest is gone, but the row was edited in Windmill since${by({ rowBy: editor })}: left as it is.`
+      }
 
 const keyOf = ({ entry }: Going): string => targetKey(entry.workspace ?? '', entry.path ?? '')
 
@@ -125,7 +127,7 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
       untouched: found && digestOf(project(comparable(kind, found, entry), entry.fields)) === entry.base,
       can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
     })
-    return { entry, live, token, decision }
+    return { entry, live, token, decision, editor: editorOf(found, session.context.user) }
   })
 }
 
