@@ -115,7 +115,7 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
     tokens: await view.tokens(sql, targets, session.context)
   }))
   const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
-  return entries.map(entry => {
+  const going = entries.map((entry): Going => {
     const found = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
     const live = found?.row
     const token = tokens.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
@@ -128,6 +128,19 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
       can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
     })
     return { entry, live, token, decision, editor: editorOf(found, session.context.user) }
+  })
+  return nameEditors(session, kind, going)
+}
+
+/** Rows that stay because somebody edited them say who, also where only Windmill's audit knows. */
+async function nameEditors(session: Session, kind: AnyKind, going: readonly Going[]): Promise<readonly Going[]> {
+  const { edits } = engineView(kind)
+  const unnamed = going.filter(one => one.decision === 'leave' && !one.error && !one.editor)
+  if (!edits || unnamed.length === 0) return going
+  const found = await session.database.read(sql => edits(sql, unnamed.map(removalOf), session.context))
+  return going.map(one => {
+    const edit = unnamed.includes(one) ? found.get(keyOf(one)) : undefined
+    return edit && edit.by !== session.context.user ? { ...one, editor: edit.by } : one
   })
 }
 
