@@ -84,7 +84,7 @@ const inDecisions = (release: Release, work: (decided: Decided) => Promise<void>
     const before = await rowsOf(sql)
     const reports = new Map<string, Report>()
     const decide = async ({ name, policy }: Column): Promise<Report> =>
-      run(finally_, '--watch-namespaces', name, '--conflict-policy', policy)
+      run(finally_, '--max-deletes', '100%', '--watch-namespaces', name, '--conflict-policy', policy)
     for (const column of columns) reports.set(column.name, await decide(column))
     const after = await rowsOf(sql)
     await work({ sql, editedAt, before, after, reports })

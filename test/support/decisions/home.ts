@@ -33,8 +33,7 @@ export const inHome = (
       const allowed = ['--admin-namespaces', ['windmill-system', ...namespaces].join(), '--max-lock-jobs', '0']
       const run: Home['run'] = (manifests, ...argv) => {
         putManifests(folder, manifests.map(one => JSON.stringify(one)).join('\n---\n'))
-        const limit = argv.includes('--max-deletes') ? [] : ['--max-deletes', '100%']
-        return runJob([...argv, ...allowed, ...limit, '--from', folder, '--verbose'], { DATABASE_URL: url })
+        return runJob([...argv, ...allowed, '--from', folder, '--verbose'], { DATABASE_URL: url })
       }
       const first = await run(furniture)
       assert.is(first.run.exitCode, 0, told(first))
@@ -73,3 +72,43 @@ export const told = ({ objects, run }: Report): string =>
       .map(one => JSON.stringify(one))
       .slice(0, 5)
   ].join('\n')
+
+/** A CR of that kind for the place of the same name. */
+export const crOf = (hand: Hand, name: string, value: string, metadata: object = {}): ReturnType<typeof cr> =>
+  cr(hand.kind, name, hand.spec(hand.place(name), value), { namespace: 'team', ...metadata })
+
+/** One of each kind. */
+export const oneOfEach = (name: string, value: string, metadata: object = {}): readonly object[] =>
+  hands.map(hand => crOf(hand, name, value, metadata))
+
+/** What one run said of the object of that name, per kind: op and reason; whom nothing is said of was kept. */
+export const saidOf = (report: Report, name: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    hands.map(hand => {
+      const one = report.objects.find(other => other.kind === `Windmill${hand.kind}` && other.name === name)
+      return [hand.kind, one ? `${one.op} ${one.reason}` : 'keep Synced']
+    })
+  )
+
+export const forEach = <T>(value: T | ((hand: Hand) => T)): Readonly<Record<string, T>> =>
+  Object.fromEntries(
+    hands.map(hand => [hand.kind, typeof value === 'function' ? (value as (hand: Hand) => T)(hand) : value])
+  )
+
+/** The value that each kind's row has; undefined: there is none. */
+export async function valuesOf(sql: postgres.Sql, name: string): Promise<Readonly<Record<string, string | undefined>>> {
+  const rows = await rowsOf(sql)
+  return forEach(hand => rows.get(keyOf(hand, hand.place(name)))?.value)
+}
+
+/** A person edits the objects of that name of all kinds. */
+export async function editAll(
+  sql: postgres.Sql,
+  release: Release,
+  names: readonly string[],
+  value = 'cyd'
+): Promise<void> {
+  for (const hand of hands) {
+    await editByHand(sql, release, hand, { paths: names.map(hand.place), value, at: new Date() })
+  }
+}
