@@ -1,7 +1,7 @@
 /** A database with what objects of all kinds stand on, runs over it, and edits as Windmill records them. */
 import type postgres from 'postgres'
 import type { Report } from '../../../src/report.ts'
-import { withDatabase } from '../database.ts'
+import { plain, withDatabase } from '../database.ts'
 import { cr, putManifests, runJob, withManifests } from '../job.ts'
 import { assert } from '../suite.ts'
 import type { Release } from '../windmill.ts'
@@ -28,19 +28,25 @@ export const inHome = (
   namespaces: readonly string[],
   work: (home: Home) => Promise<void>
 ): Promise<void> =>
-  withDatabase(release, ({ url, sql }) =>
+  withDatabase(release, ({ url }) =>
     withManifests([], async folder => {
+      // One connection, whose numbers of written rows are told before they are asked for.
+      const sql = plain(url, { max: 1 })
       const allowed = ['--admin-namespaces', ['windmill-system', ...namespaces].join(), '--max-lock-jobs', '0']
       const run: Home['run'] = (manifests, ...argv) => {
         putManifests(folder, manifests.map(one => JSON.stringify(one)).join('\n---\n'))
         return runJob([...argv, ...allowed, '--from', folder, '--verbose'], { DATABASE_URL: url })
       }
-      const first = await run(furniture)
-      assert.is(first.run.exitCode, 0, told(first))
-      await sql`
-        insert into usr (workspace_id, username, email, is_admin)
-        select ${home}, name, name || '@example.com', false from unnest('{ann,bob,cyd,alice}'::text[]) as name`
-      await work({ sql, url, run })
+      try {
+        const first = await run(furniture)
+        assert.is(first.run.exitCode, 0, told(first))
+        await sql`
+          insert into usr (workspace_id, username, email, is_admin)
+          select ${home}, name, name || '@example.com', false from unnest('{ann,bob,cyd,alice}'::text[]) as name`
+        await work({ sql, url, run })
+      } finally {
+        await sql.end({ timeout: 1 })
+      }
     })
   )
 
