@@ -7,6 +7,7 @@ import {
   type AnyKind,
   type Compiled,
   type Details,
+  type Edit,
   type Entry,
   type Json,
   type Observed,
@@ -56,11 +57,12 @@ export async function compare(
       if (there?.locked !== undefined)
         refused.push(refusal(one.admitted, new SyncError('ManagedByWindmill', there.locked)))
       else {
-        const found = { ...details.get(key), ...editedAt(there) }
-        decided.push(decideOne(session, kind, { ...one, live: there, token: tokens.get(key), details: found }))
+        decided.push(
+          decideOne(session, kind, { ...one, live: there, token: tokens.get(key), details: details.get(key) ?? {} })
+        )
       }
     }
-    return { decided, refused }
+    return { decided: await hearWitnesses(session, kind, decided, sql), refused }
   })
 }
 
@@ -74,6 +76,52 @@ export async function detailsOf(
   const { details } = engineView(kind)
   return details && targets.length > 0 ? details(sql, targets, session.context) : new Map()
 }
+
+/** What is in dispute is decided again with what Windmill recorded of its edits, where the row itself does not say. */
+async function hearWitnesses(
+  session: Session,
+  kind: AnyKind,
+  decided: readonly Decided[],
+  sql: Sql
+): Promise<readonly Decided[]> {
+  const { edits } = engineView(kind)
+  const doubtful = decided.filter(isDoubtful)
+  if (!edits || doubtful.length === 0) return decided
+  const recorded = await edits(sql, doubtful.map(targetOf), session.context)
+  const known = new Map<Decided, Observed>()
+  for (const one of doubtful) {
+    const { workspace, path } = targetOf(one)
+    const edit = recorded.get(targetKey(workspace, path))
+    if (one.live && edit) known.set(one, witnessed(one.live, edit, session.context.user))
+  }
+  return decided.map(one => {
+    const live = known.get(one)
+    return live ? decideOne(session, kind, { ...one, live }) : one
+  })
+}
+
+/** Two sides differ, the policy does not simply say which one counts, and who edited the row or when is not known. */
+function isDoubtful({ live, decision, admitted: { policies } }: Decided): boolean {
+  if (!live || (live.editedAt && live.editedBy)) return false
+  if (decision.state !== 'Synced') return true
+  return !live.editedAt && policies.conflict === 'last-write-wins' && decision.write === 'update'
+}
+
+/** Our own record, or one that is older than the last edit, says nothing of that edit. */
+export function witnessed(live: Observed, { at, by }: Edit, user: string): Observed {
+  if (by === user || (live.editedAt && at < live.editedAt)) return live
+  return { ...live, editedAt: live.editedAt ?? at, editedBy: live.editedBy ?? by }
+}
+
+/** Who edited the row, unless that is us: Windmill's own rewriting keeps the author. */
+export const editorOf = (live: Observed | undefined, user: string): string | undefined =>
+  live?.editedBy === user ? undefined : (live?.editedBy ?? undefined)
+
+const targetOf = ({ admitted: { input }, want }: Decided): Target => ({
+  workspace: input.workspace,
+  path: input.path,
+  fields: Object.keys(want)
+})
 
 const editedAt = (live: Observed | undefined): Details =>
   live?.editedAt ? { lastModifiedInDb: seconds(live.editedAt) } : {}
@@ -126,9 +174,9 @@ function cleared(kind: AnyKind, row: Row, entry: Entry | undefined): Row {
   return gone
 }
 
-function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision'> & { target: Target }): Decided {
+function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision'>): Decided {
   const { admitted, live, entry } = one
-  const key = targetKey(one.target.workspace, one.target.path)
+  const key = targetKey(admitted.input.workspace, admitted.input.path)
   const other = session.ledger.of(kind.kind).others.has(key)
   const { changedAt } = admitted.input.listed
   const decision = decide({
@@ -139,9 +187,10 @@ function decideOne(session: Session, kind: AnyKind, one: Omit<Decided, 'decision
     policies: admitted.policies,
     upkeep: kind.upkeep ?? [],
     specTime: changedAt ? Date.parse(changedAt) : undefined,
-    rowTime: live?.editedAt?.getTime()
+    rowTime: live?.editedAt?.getTime(),
+    rowBy: editorOf(live, session.context.user)
   })
-  return { ...one, decision }
+  return { ...one, details: { ...one.details, ...editedAt(live) }, decision }
 }
 
 /** A live row as it is compared with what was applied, and with what is wanted. */

@@ -75,6 +75,13 @@ export interface Observed {
   readonly asDeployed?: readonly string[]
 }
 
+/** An edit that Windmill recorded. */
+export interface Edit {
+  readonly at: Date
+  /** The username. */
+  readonly by: string
+}
+
 /** What a status says of an object besides its state; remembered in the ledger, so that an Error does not wipe it. */
 export interface Details {
   /** Identity of the live version: 16 hexadecimal digits of a script, the version id of a flow or an app. */
@@ -271,6 +278,11 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   /** A text per existing target that changes whenever any modelled value may have changed (xmin of its rows). */
   readonly tokens: (sql: Sql, targets: readonly Target[], context: Context) => Promise<ReadonlyMap<string, string>>
   readonly observe: (sql: Sql, targets: readonly Target[], context: Context) => Promise<readonly Observed[]>
+  /**
+   * Newest edits by target key, as far as Windmill recorded any: for rows that do not say themselves who edited them, or
+   * when. Asked for those few that are in dispute.
+   */
+  readonly edits?: (sql: Sql, targets: readonly Target[], context: Context) => Promise<ReadonlyMap<string, Edit>>
   /** Set-based; side effects included; never touches a field that the row does not state. */
   readonly write: (sql: Sql, writes: readonly Write[], context: Context) => Promise<void>
   /** Really deletes our rows and nothing else. Absent: objects of this kind are only ever released. */

@@ -16,6 +16,8 @@ export interface Situation {
   /** When the spec and the row were last edited, milliseconds since 1970; undefined when unknown (then the row is older). */
   readonly specTime: number | undefined
   readonly rowTime: number | undefined
+  /** Who last edited the row; undefined when nobody knows, or when it was us. */
+  readonly rowBy?: string | undefined
 }
 
 export interface Decision {
@@ -70,6 +72,12 @@ function refuse(reason: string, message: string, own = false): Decision {
   return { op: 'conflict', own, state: 'Conflict', reason, message }
 }
 
+/** Usernames are other people's texts: one line, and no longer than names are. */
+export function by({ rowBy }: Pick<Situation, 'rowBy'>, before = ' '): string {
+  const name = rowBy?.replaceAll(/[\p{C}\p{Z}]+/gu, ' ').trim()
+  return name ? `${before}by ${name.length > 60 ? `${name.slice(0, 60)}…` : name}` : ''
+}
+
 /** The row exists and nobody manages it. */
 function decideForeign(situation: Situation, live: Row): Decision {
   const { adopt: adoption, conflict } = situation.policies
@@ -79,12 +87,12 @@ function decideForeign(situation: Situation, live: Row): Decision {
   }
   if (differing.length === 0) return adopt
   const takeOver: Decision = { ...adopt, write: 'update' }
-  const exists = `The path exists in Windmill with other content (${list(differing)})`
+  const exists = `The path exists in Windmill with other content (${list(differing)})${by(situation, ', last edited ')}`
   if (adoption === 'always') return takeOver
   if (adoption === 'identical') return refuse('ExistsAlready', `${exists}; adopt is identical.`)
   if (conflict === 'crd-wins') return takeOver
   if (conflict === 'db-wins') return refuse('ExistsAlready', `${exists}; the policy db-wins leaves it.`)
-  return specIsNewer(situation) ? takeOver : refuse('DatabaseIsNewer', `${exists} that is newer than the manifest.`)
+  return specIsNewer(situation) ? takeOver : refuse('DatabaseIsNewer', `${exists}; it is newer than the manifest.`)
 }
 
 /** The row is ours and still there. */
@@ -96,14 +104,15 @@ function decideOwned(situation: Situation, live: Row): Decision {
 }
 
 /** Somebody edited the row through Windmill; the CR is as it was. */
-function decideDrift({ policies }: Situation, { differing }: Compared): Decision {
+function decideDrift(situation: Situation, { differing }: Compared): Decision {
+  const { policies } = situation
   if (policies.conflict === 'crd-wins') return update
   return {
     op: 'skip',
     own: true,
     state: 'OutOfSync',
     reason: 'ChangedInDatabase',
-    message: `Changed in Windmill (${list(differing)}); the policy ${policies.conflict} leaves it.`
+    message: `Changed in Windmill${by(situation)} (${list(differing)}); the policy ${policies.conflict} leaves it.`
   }
 }
 
@@ -111,7 +120,7 @@ function decideDrift({ policies }: Situation, { differing }: Compared): Decision
 function decideBothEdited(situation: Situation, { differing }: Compared): Decision {
   const { conflict } = situation.policies
   if (conflict === 'crd-wins') return update
-  const both = `Changed both in the manifest and in Windmill (${list(differing)})`
+  const both = `Changed both in the manifest and in Windmill${by(situation)} (${list(differing)})`
   if (conflict === 'db-wins') return refuse('BothChanged', `${both}; the policy db-wins leaves Windmill's side.`, true)
   if (specIsNewer(situation)) return { ...update, message: `${both}; the manifest was newer and won.` }
   return refuse('BothChanged', `${both}; Windmill's side is newer and was left, the manifest lost.`, true)

@@ -1,5 +1,5 @@
 /** The last stage: rows of ours whose CR is gone, under the deletion policy and behind the guard, waves reversed. */
-import { comparable } from './compare.ts'
+import { comparable, editorOf } from './compare.ts'
 import { withRetries } from './database/failures.ts'
 import { saveDeleted } from './database/history.ts'
 import { forgetEntries, forgetObjects, releaseEntries } from './database/ledger.ts'
@@ -17,7 +17,7 @@ import {
   type Sql,
   targetKey
 } from './model.ts'
-import { decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
+import { by, decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
 import { inScope } from './scope.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
@@ -33,6 +33,8 @@ interface Going {
   readonly decision: RemovalDecision
   /** A sentence about what still refers to the row. */
   readonly users?: string | undefined
+  /** Who last edited the row, if that is known and not us. */
+  readonly editor?: string | undefined
   /** Why nothing can be decided: the row is left. */
   readonly error?: SyncError
 }
@@ -102,15 +104,15 @@ async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Ent
   )
 }
 
-const left = {
-  op: 'conflict',
-  state: 'Conflict',
-  reason: 'ChangedInDatabase',
-  message: 'The manifest is gone, but the row was edited in Windmill since: left as it is.'
-} as const
-
-const leftFor = ({ error }: Going): Told =>
-  error ? { op: 'error', state: 'Error', reason: error.code, message: error.message } : left
+const leftFor = ({ error, editor }: Going): Told =>
+  error
+    ? { op: 'error', state: 'Error', reason: error.code, message: error.message }
+    : {
+        op: 'conflict',
+        state: 'Conflict',
+        reason: 'ChangedInDatabase',
+        message: `The manifest is gone, but the row was edited in Windmill since${by({ rowBy: editor })}: left as it is.`
+      }
 
 const keyOf = ({ entry }: Going): string => targetKey(entry.workspace ?? '', entry.path ?? '')
 
@@ -123,7 +125,7 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
     tokens: await view.tokens(sql, targets, session.context)
   }))
   const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
-  return entries.map(entry => {
+  const going = entries.map((entry): Going => {
     const found = rows.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
     const live = found?.row
     const token = tokens.get(targetKey(entry.workspace ?? '', entry.path ?? ''))
@@ -135,7 +137,20 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
       untouched: found && digestOf(project(comparable(kind, found, entry), entry.fields)) === entry.base,
       can: { remove: view.remove !== undefined, retire: view.retire !== undefined }
     })
-    return { entry, live, token, decision }
+    return { entry, live, token, decision, editor: editorOf(found, session.context.user) }
+  })
+  return nameEditors(session, kind, going)
+}
+
+/** Rows that stay because somebody edited them say who, also where only Windmill's audit knows. */
+async function nameEditors(session: Session, kind: AnyKind, going: readonly Going[]): Promise<readonly Going[]> {
+  const { edits } = engineView(kind)
+  const unnamed = going.filter(one => one.decision === 'leave' && !one.error && !one.editor)
+  if (!edits || unnamed.length === 0) return going
+  const found = await session.database.read(sql => edits(sql, unnamed.map(removalOf), session.context))
+  return going.map(one => {
+    const edit = unnamed.includes(one) ? found.get(keyOf(one)) : undefined
+    return edit && edit.by !== session.context.user ? { ...one, editor: edit.by } : one
   })
 }
 

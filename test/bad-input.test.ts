@@ -2,6 +2,7 @@
 import type postgres from 'postgres'
 import { stringify } from 'yaml'
 import type { Report } from '../src/report.ts'
+import { declareCanary, heard } from './support/canaries.ts'
 import { type Manifest, withCluster } from './support/cluster.ts'
 import { withDatabase } from './support/database.ts'
 import { cr, logged, runJob, runMain, withManifests } from './support/job.ts'
@@ -131,8 +132,11 @@ const good: readonly Manifest[] = [
 const broken =
   'apiVersion: windmill.dev/v1alpha1\nkind: WindmillVariable\nmetadata: {name: broken, namespace: demo\nspec: x\n'
 
-/** Everything that a run said, or left in the ledger. */
+declareCanary(CANARY)
+
+/** Everything that a run said, or left in the ledger: now, and not only at the end of the process. */
 async function assertNoCanary(sql: postgres.Sql, ...texts: readonly string[]): Promise<void> {
+  assert.equal(heard(), [])
   const ledger = await sql`select * from windmill_iac.object`
   const runs = await sql`select * from windmill_iac.run`
   for (const text of [...texts, ...logged, JSON.stringify(ledger), JSON.stringify(runs)]) {

@@ -113,6 +113,18 @@ test('messages name the fields that differ, and never their values', () => {
   assert.not.match(message, /edited'|"edited|theirs/)
 })
 
+test('messages name who edited the row, where that is known, in one line', () => {
+  const told = (name: string, rowBy: string | undefined, conflict: ConflictPolicy = 'db-wins'): string =>
+    decide({ ...(situations[name] as Situation), specTime: 1, rowTime: 2, rowBy, policies: policies(conflict) }).message
+  assert.is(told('database edited', 'alice'), 'Changed in Windmill by alice (value); the policy db-wins leaves it.')
+  assert.is(told('database edited', undefined), 'Changed in Windmill (value); the policy db-wins leaves it.')
+  assert.match(told('both edited', 'alice'), /in Windmill by alice \(value\)/)
+  assert.match(told('both edited', 'alice', 'last-write-wins'), /by alice \(value\); Windmill's side is newer/)
+  assert.match(told("existing, somebody else's", 'alice'), /\(value\), last edited by alice; the policy db-wins/)
+  assert.match(told('database edited', `a\n\u2028b${'x'.repeat(300)}`), /by a bx{57}… \(value\)/)
+  assert.is(told('database edited', ' \n '), told('database edited', undefined))
+})
+
 test('a field that the CR does not state never makes a difference', () => {
   assert.equal(differences({ a: 1 }, { a: 1, b: 2 }), [])
   assert.equal(differences({ a: { x: 1, y: 2 } }, { a: { y: 2, x: 1 } }), [])

@@ -12,6 +12,7 @@ import {
   type Target,
   targetKey
 } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import {
   type FolderRow,
   folderTokens,
@@ -209,6 +210,7 @@ export default {
       editedAt: row.editedAt
     }))
   },
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'folder.' }, context),
   async write(sql, writes, context) {
     await insertFolders(
       sql,

@@ -12,6 +12,7 @@ import {
   type Sql,
   targetKey
 } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import {
   deleteGroups,
   exceedsFreeGroups,
@@ -193,6 +194,7 @@ export default {
       return { workspace, path, row: path === 'all' ? { summary } : { summary, ...single } }
     })
   },
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'group.' }, context),
   write: (sql, writes, context) => writeGroups(sql, writes, MEMBER, context),
   remove: (sql, removals) => deleteGroups(sql, removals, MEMBER),
   dropped: field => field.startsWith(MEMBER),

@@ -15,6 +15,7 @@ import {
   type Target,
   targetKey
 } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import { isObject, refuseDeep, refuseUnstorable, roundedNotes } from '../windmill/json-values.ts'
 import { sharedWorkspace } from '../windmill/resource-types.ts'
 import { placesJson, rowTokens, type Shape, writeRows } from '../windmill/row-writer.ts'
@@ -194,6 +195,7 @@ export default {
   compile,
   tokens: (sql, targets) => rowTokens(sql, 'resource_type', targets),
   observe,
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'resource_types.' }, context),
   write: (sql, writes, context) => writeRows(sql, shapeFor(context), writes, context.user),
   remove,
   blockers,

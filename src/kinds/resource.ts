@@ -15,6 +15,7 @@ import {
   targetKey,
   type Write
 } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import { labelsColumn, labelsOf, labelsRead } from '../windmill/labels.ts'
 import { type Split, splitSecrets } from '../windmill/linked-secrets.ts'
 import {
@@ -262,6 +263,7 @@ export default {
   compile,
   tokens: resourceTokens,
   observe,
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'resources.' }, context),
   write,
   remove: (sql, removals, context) =>
     deleteResources(

@@ -1,6 +1,7 @@
 /** Variables: plain or encrypted texts. */
 import { SyncError } from '../errors.ts'
 import type { Compiled, Context, Input, Json, Kind, Observed, Ref, Row, Sql, Target } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import { deleteVariables, trashVariables } from '../windmill/discard.ts'
 import { maxPlainCharacters } from '../windmill/encryption.ts'
 import { labelsColumn, labelsOf, labelsRead } from '../windmill/labels.ts'
@@ -145,6 +146,7 @@ export default {
   compile,
   tokens: (sql, targets) => rowTokens(sql, 'variable', targets),
   observe,
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'variables.' }, context),
   preflight: proveKeys,
   async write(sql, writes, context) {
     await holdKeys(sql, writes, context)

@@ -2,6 +2,7 @@
 import { SyncError } from '../errors.ts'
 import type { Compiled, Context, Input, Json, Kind, Observed, Row, Sql, Target, Write } from '../model.ts'
 import { targetKey } from '../model.ts'
+import { auditedEdits } from '../windmill/audit.ts'
 import { inviteAccounts } from '../windmill/auto-invite.ts'
 import { ensureIdentity } from '../windmill/identity.ts'
 import { archiveWorkspaces } from '../windmill/workspace-archive.ts'
@@ -54,6 +55,7 @@ const kind = {
   compile,
   tokens,
   observe,
+  edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'workspace', whole: true }, context),
   write,
   retire: (sql, removals, context) => {
     const ids = removals.map(one => one.path).filter(id => id !== 'admins')

@@ -1,5 +1,5 @@
 /** Audit rows, as Windmill's API leaves one per change: contract, workspaces-and-permissions §6. */
-import type { AuditEntry, Context, Listed, Sql } from '../model.ts'
+import { type AuditEntry, type Context, type Edit, type Listed, type Sql, type Target, targetKey } from '../model.ts'
 
 export interface AuditRecord extends AuditEntry {
   /** '' for a change to the instance as a whole. */
@@ -57,4 +57,36 @@ async function insert(sql: Sql, table: Table, rows: string, { capabilities, user
     select j->>'workspace', left(${user}, 255), left(j->>'operation', 50), (j->>'action')::action_kind,
            left(j->>'resource', 255), j->'parameters' ${value}
       from jsonb_array_elements(${rows}::text::jsonb) j`
+}
+
+/** How far back edits are looked for: the Community Edition keeps 14 days, the Enterprise Edition a year of them. */
+const searchedDays = 30
+
+/**
+ * The newest recorded edit of each target by anybody; only official images record any (contract: §6). `prefix` is what
+ * the operations of the kind begin with; `whole`: any of them counts that has the target's workspace.
+ */
+export async function auditedEdits(
+  sql: Sql,
+  targets: readonly Target[],
+  { prefix, whole = false }: { readonly prefix: string; readonly whole?: boolean },
+  { capabilities }: Context
+): Promise<ReadonlyMap<string, Edit>> {
+  const newest = new Map<string, Edit>()
+  const places = JSON.stringify(targets.map(({ workspace, path }) => ({ workspace, path })))
+  for (const table of ['audit', 'audit_partitioned'] as const) {
+    if (targets.length === 0 || !capabilities.has(table, 'operation')) continue
+    const rows = await sql<(Edit & Pick<Target, 'workspace' | 'path'>)[]>`
+      select distinct on (j.workspace, j.path) j.workspace, j.path, a.timestamp as at, a.username as by
+        from jsonb_to_recordset(${places}::text::jsonb) as j(workspace text, path text)
+        join ${sql(table)} a on a.workspace_id = j.workspace and ${whole ? sql`true` : sql`a.resource = j.path`}
+       where a.timestamp > now() - make_interval(days => ${searchedDays}) and a.action_kind <> 'execute'
+         and starts_with(a.operation, ${prefix})
+       order by j.workspace, j.path, a.timestamp desc`
+    for (const { workspace, path, at, by } of rows) {
+      const key = targetKey(workspace, path)
+      if (at.getTime() >= (newest.get(key)?.at.getTime() ?? 0)) newest.set(key, { at, by })
+    }
+  }
+  return newest
 }

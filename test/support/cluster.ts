@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hear } from './canaries.ts'
 import { createAccess } from './cluster/access.ts'
 import { createCatalogue } from './cluster/catalogue.ts'
 import { selfSigned } from './cluster/certificate.ts'
@@ -105,6 +106,14 @@ export async function startCluster(options: Options = {}) {
 
     ...shelf,
     events: (namespace = ''): Stored[] => store.list(EVENT, namespace),
+    /** Looks for secrets in what the program told the cluster. */
+    hearStatuses(): void {
+      for (const kind of catalogue.all().filter(one => one.custom)) {
+        for (const one of store.list(kind))
+          if (one['status'] !== undefined) hear('status', JSON.stringify(one['status']))
+      }
+      for (const event of store.list(EVENT)) hear('event', JSON.stringify(event))
+    },
     namespaces: (): string[] => store.list(NAMESPACE).map(({ metadata }) => metadata.name),
     /** Deletes a CRD and with it all its objects, as a real cluster does. */
     uninstall(plural: string): void {
@@ -149,6 +158,7 @@ export async function withCluster<T>(options: Options, body: (cluster: Cluster) 
   try {
     return await body(cluster)
   } finally {
+    cluster.hearStatuses()
     await cluster.close()
   }
 }

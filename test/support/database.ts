@@ -7,6 +7,7 @@ import { runScript } from '../../src/database/client.ts'
 import { finalizedSql, instanceSql } from '../../src/database/embedded/instance.ts'
 import { newestFacts, type PostgresServer, startPostgres } from '../../src/database/embedded.ts'
 import { type SchemaFacts, schemaSql, type Table } from '../../src/database/windmill-schema.ts'
+import { hasCanaries, hear } from './canaries.ts'
 
 /** `-unfinalized`: the job tables as the migrations alone leave them; the others as a running server makes them. */
 export const variants = ['1.463.2', '1.558.1', '2026-08', '1.463.2-unfinalized', '1.558.1-unfinalized'] as const
@@ -43,8 +44,25 @@ export async function withDatabase<T>(variant: Variant, work: (database: TestDat
   try {
     return await work({ url: url(name), sql })
   } finally {
+    await hearLedger(sql)
     await sql.end({ timeout: 1 })
     await runScript(url('postgres'), `drop database if exists ${name} with (force)`)
+  }
+}
+
+/** Everything that the program wrote down for itself, and what it left in Windmill's audit log. */
+async function hearLedger(sql: postgres.Sql): Promise<void> {
+  if (!hasCanaries()) return
+  try {
+    const tables = await sql<{ name: string }[]>`
+      select quote_ident(schemaname) || '.' || quote_ident(tablename) as name from pg_tables
+       where schemaname = 'windmill_iac' or tablename in ('audit', 'audit_partitioned')`
+    for (const { name } of tables) {
+      const rows = await sql.unsafe<{ text: string }[]>(`select to_jsonb(x)::text as text from ${name} x`)
+      for (const { text } of rows) hear(`table ${name}`, text)
+    }
+  } catch {
+    // The test ended the database, or its own connection.
   }
 }
 

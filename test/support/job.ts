@@ -1,14 +1,16 @@
 /** Whole runs: in this process for speed, or as the real command. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { stringify } from 'yaml'
 import { readConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { type Answer, runCommand } from '../../src/open.ts'
 import type { Report } from '../../src/report.ts'
+import { declareSecretsIn, hear } from './canaries.ts'
 
 const here = fileURLToPath(import.meta.url)
 
@@ -40,12 +42,21 @@ export async function runAny(
   signal = new AbortController().signal
 ): Promise<{ readonly result: Report | Answer; readonly printed: string }> {
   const config = readConfig(argv, environment)
-  const log = createLog({ level: 'debug', text: false, write: line => logged.push(line) })
+  const log = createLog({ level: 'debug', text: false, write: line => logged.push(hear('log', line)) })
   const printed: string[] = []
-  const print = (text: string): void => void printed.push(text)
-  const result = await runCommand(config, { log, environment, signal, version: 'test', print })
-  return { result, printed: printed.join('') }
+  const print = (text: string): void => void printed.push(isRevealing(argv) ? text : hear('stdout', text))
+  try {
+    const result = await runCommand(config, { log, environment, signal, version: 'test', print })
+    if (!isRevealing(argv)) hear('report', JSON.stringify(result))
+    return { result, printed: printed.join('') }
+  } catch (error) {
+    hear('error', inspect(error, { depth: 10 }))
+    throw error
+  }
 }
+
+/** The one command that is asked for secrets. */
+const isRevealing = (argv: readonly string[]): boolean => argv.some(one => one.startsWith('--with-secrets'))
 
 export interface Ended {
   readonly code: number | null
@@ -78,7 +89,14 @@ export async function runMain(
   child.stderr.setEncoding('utf8').on('data', text => (stderr += text))
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
+    child.once('close', (code, signal) => {
+      if (!isRevealing(argv)) hear('stdout', stdout)
+      hear('stderr', stderr)
+      const termination = environment['TERMINATION_LOG']
+      if (termination !== undefined && existsSync(termination))
+        hear('termination log', readFileSync(termination, 'utf8'))
+      resolve({ code, signal, stdout, stderr })
+    })
   })
   await during?.(signal => child.kill(signal))
   return ended
@@ -103,6 +121,7 @@ export function putManifests(folder: string, manifests: readonly object[] | stri
     typeof manifests === 'string'
       ? manifests
       : manifests.map(one => stringify(one, { compat: 'yaml-1.1' })).join('---\n')
+  declareSecretsIn(text)
   writeFileSync(join(folder, 'manifests.yaml'), text)
 }
 

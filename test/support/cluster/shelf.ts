@@ -1,4 +1,5 @@
 /** The store for tests: puts, reads and amends objects without asking the API. */
+import { declareSecrets } from '../canaries.ts'
 import type { Catalogue } from './catalogue.ts'
 import { NAMESPACE } from './kinds.ts'
 import { readManifests } from './manifests.ts'
@@ -30,6 +31,7 @@ export function createShelf({ store, catalogue, writes }: World) {
 
   /** Creates or updates; the namespace is made when it is missing. Server-side metadata that is given is taken over. */
   function put(manifest: Manifest, { raw = false, manager = 'test' }: PutOptions = {}): Stored {
+    declareSecrets(manifest)
     const kind = kindFor(manifest)
     const namespace = kind.namespaced ? (manifest.metadata.namespace ?? 'default') : ''
     if (namespace && !store.get(NAMESPACE, '', namespace))
