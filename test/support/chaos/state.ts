@@ -1,0 +1,36 @@
+/** What a play works on: a world that can be changed, and its chance. */
+import type { Chance } from './random.ts'
+import type { Stage } from './stage.ts'
+import type { Claim, Cr, Fields, World } from './words.ts'
+
+export interface State extends World {
+  readonly stage: Stage
+  readonly chance: Chance
+  readonly crs: Map<string, Cr>
+  readonly namespaces: Map<string, Fields>
+  rows: ReadonlyMap<string, Fields>
+  claims: ReadonlyMap<string, Claim>
+  settings: World['settings']
+  /** Counts CRs: ages and uids. */
+  born: number
+  /** What was done, for whoever has to repeat it. */
+  readonly diary: string[]
+}
+
+export function stateOf(stage: Stage, chance: Chance, timed: ReadonlySet<string>): State {
+  return {
+    stage,
+    chance,
+    timed,
+    crs: new Map(),
+    namespaces: new Map([
+      ['demo', {}],
+      ['team', { workspaces: 'demo' }]
+    ]),
+    rows: new Map(),
+    claims: new Map(),
+    settings: { conflict: 'crd-wins', deletion: 'soft-delete', adopt: '' },
+    born: 0,
+    diary: []
+  }
+}
