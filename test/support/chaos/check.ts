@@ -1,5 +1,5 @@
 /** Looks at rows and ledger, and compares them with what the model expects. */
-import type { Outcome } from './model.ts'
+import { isPaused, type Outcome } from './model.ts'
 import { CLUSTER, type Stage, things } from './stage.ts'
 import { type Claim, type Fields, keyOf, type World } from './words.ts'
 
@@ -131,9 +131,11 @@ export async function dutyFaults({ sql, statuses }: Stage, rows: ReadonlyMap<str
       from schedule s
       left join (v2_job j join v2_job_queue q on q.id = j.id) on j.trigger = s.path and j.trigger_kind = 'schedule' and j.workspace_id = 'demo'
      where s.workspace_id = 'demo' and s.path not like 'f/foreign/%' group by s.path, s.script_path, s.is_flow`
-  // A CR that is in Error leaves its row as it is, whatever that is.
+  // A CR that is in Error or paused leaves its row as it is, whatever that is.
   const ours = new Set(
-    [...world.claims].filter(([, { owner }]) => statuses.get(owner)?.state === 'Synced').map(([key]) => key)
+    [...world.claims]
+      .filter(([, { owner }]) => statuses.get(owner)?.state === 'Synced' && !isPaused(world.crs.get(owner)))
+      .map(([key]) => key)
   )
   return [
     ...versions.map(({ path }) => `script ${path} has two live versions`),

@@ -42,7 +42,7 @@ export function predict(world: World, things: readonly Thing[]): Outcome {
 }
 
 const annotation = (cr: Cr, name: string): string => cr.annotations[name] ?? ''
-const isPaused = (cr: Cr): boolean => annotation(cr, 'reconcile') === 'disabled'
+export const isPaused = (cr: Cr | undefined): boolean => cr?.annotations['reconcile'] === 'disabled'
 
 /** Object before namespace before settings. */
 function policyOf(world: World, cr: Pick<Cr, 'namespace' | 'annotations'>, name: 'conflict' | 'deletion' | 'adopt'): string {

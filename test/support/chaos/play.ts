@@ -1,13 +1,13 @@
 /** One seed: a world, things that happen to it, runs in between, and what must hold after each of them. */
 import { SyncError } from '../../../src/errors.ts'
-import { writesOf } from '../contract/photo.ts'
+import { changesOf, photograph, writesOf } from '../contract/photo.ts'
 import { type Release, releases } from '../windmill.ts'
 import { agrees, claimFaults, dutyFaults, lookAtClaims, lookAtRows, rowFaults, stateFaults } from './check.ts'
 import { bear, manifestDeeds } from './edit-crs.ts'
 import { rowDeeds } from './edit-rows.ts'
 import { type Outcome, predict } from './model.ts'
 import { chanceOf } from './random.ts'
-import { foreignRows, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
+import { foreignRows, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
 import { type State, stateOf } from './state.ts'
 import { nameOf } from './words.ts'
 
@@ -48,8 +48,8 @@ async function playOn(stage: Stage, state: State): Promise<void> {
   }
   const foreign = await foreignRows(stage)
   for (let round = 0; round < ROUNDS; round++) {
-    await runAndCheck(state, chance.once(3) ? mishapFor(state) : undefined)
-    for (let deeds = 2 + chance.below(6); deeds > 0; deeds--) await happen(state)
+    await runAndCheck(state, mannerFor(state))
+    for (let deeds = 2 + chance.below(9); deeds > 0; deeds--) await happen(state)
   }
   await comeToRest(state)
   const after = await foreignRows(stage)
@@ -68,18 +68,23 @@ async function happen(state: State): Promise<void> {
 
 const mishapFor = ({ chance }: State): Mishap => ({
   kind: chance.pick(['abort', 'cut', 'cut-all'] as const),
-  at: 1 + chance.below(12),
-  batchSize: chance.pick([1, 2, 500])
+  at: 1 + chance.below(12)
 })
 
-async function runAndCheck(state: State, mishap?: Mishap): Promise<Outcome> {
+const mannerFor = (state: State): Manner => ({
+  batchSize: state.chance.pick([1, 2, 500]),
+  ...(state.chance.once(3) && { mishap: mishapFor(state) })
+})
+
+async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
   const { stage } = state
+  const { mishap, batchSize } = manner
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [state.claims])
   const before = { rows: state.rows, claims: state.claims }
   const wanted = predict(state, things)
-  const exitCode = await exitCodeOf(() => runOnce(stage, state, mishap))
-  state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}, batches of ${mishap.batchSize}` : ''}: exit ${exitCode}`)
+  const exitCode = await exitCodeOf(() => runOnce(stage, state, manner))
+  state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`)
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
   const isWhole = exitCode < 4
@@ -121,13 +126,16 @@ function halfway(state: State, before: Pick<State, 'rows'>, wanted: Outcome): re
 async function comeToRest(state: State): Promise<void> {
   let last = ''
   for (let runs = 0; runs < QUIET_RUNS; runs++) {
-    const writes = await writesOf(state.stage.sql)
-    const outcome = await runAndCheck(state)
+    const [photo, writes] = [await photograph(state.stage.sql), await writesOf(state.stage.sql)]
+    const outcome = await runAndCheck(state, { batchSize: 500 })
     const now = JSON.stringify([[...state.rows], [...outcome.states], [...state.claims]])
     if (now === last) {
       const more = await writesOf(state.stage.sql)
       const written = Object.keys(more).filter(table => more[table] !== writes[table])
-      if (written.length > 0) throw new Fault(`a quiet run wrote to ${written.join(', ')}`)
+      if (written.length > 0) {
+        const changes = changesOf(photo, await photograph(state.stage.sql)).join('\n')
+        throw new Fault(`a quiet run wrote to ${written.join(', ')}\n${changes}`)
+      }
       const faults = await dutyFaults(state.stage, state.rows, state)
       if (faults.length > 0) throw new Fault(faults.join('\n'))
       return

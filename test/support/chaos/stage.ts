@@ -61,11 +61,14 @@ async function furnish(sql: postgres.Sql): Promise<void> {
 async function addForeign(stage: Stage): Promise<void> {
   for (const thing of things) {
     const path = thing.paths[0]?.startsWith('f/') ? `f/foreign/${thing.kind.toLowerCase()}` : foreignNames[thing.kind]
-    const fields = thing.kind === 'Schedule' ? { target: 'script f/foreign/script' } : {}
-    await thing.create(stage, path ?? '', fields)
+    await thing.create(stage, path ?? '', foreignFields[thing.kind] ?? {})
   }
 }
 
+const foreignFields: Readonly<Record<string, Fields>> = {
+  Resource: { resourceType: 'c_foreign' },
+  Schedule: { target: 'script f/foreign/script' }
+}
 const foreignNames: Fields = { Folder: 'foreign', Group: 'foreign', ResourceType: 'c_foreign' }
 
 /** All that is foreign, byte for byte and with its row versions. */
@@ -97,17 +100,22 @@ export interface Mishap {
   readonly kind: 'abort' | 'cut' | 'cut-all'
   /** At which of the write transactions. */
   readonly at: number
+}
+
+/** How a run goes. */
+export interface Manner {
   readonly batchSize: number
+  readonly mishap?: Mishap | undefined
 }
 
 /** A whole run; a mishap ends it somewhere, or is survived. Throws what the command would exit with. */
-export async function runOnce(stage: Stage, world: World, mishap?: Mishap): Promise<Report> {
+export async function runOnce(stage: Stage, world: World, { batchSize, mishap }: Manner): Promise<Report> {
   kinds ??= loadKindFiles().then(checkKinds)
   const all = await kinds
   const { conflict, deletion, adopt } = world.settings
   const argv = ['--conflict-policy', conflict, '--deletion-policy', deletion, '--max-deletes', '100%']
   if (adopt !== '') argv.push('--adopt', adopt)
-  if (mishap) argv.push('--batch-size', String(mishap.batchSize))
+  argv.push('--batch-size', String(batchSize))
   const config = readConfig([...argv, '--cluster-id', CLUSTER], { DATABASE_URL: stage.url })
   const stop = new AbortController()
   const opened = await connect(stage.url, { max: 2, applicationName: 'windmill-iac chaos' })
