@@ -1,6 +1,7 @@
 /** What people do with manifests: write, edit, rename, swap, hand over, break, mend, delete. */
 import { thingOf, things } from './stage.ts'
 import type { State } from './state.ts'
+import { secretNames } from './things-plain.ts'
 import { type Cr, type Fields, nameOf, type Thing } from './words.ts'
 
 /** Something that happens to a world; undefined when there is nothing that it could happen to. */
@@ -131,7 +132,8 @@ function annotated(state: State, annotations: Fields): readonly [string, Fields]
 
 const annotate: Deed = state => {
   const cr = anyCr(state)
-  if (!cr) return undefined
+  // With a deletion policy of its own a workspace would be archived, and the play over.
+  if (!cr || thingOf(cr.kind).isKept) return undefined
   const [what, annotations] = annotated(state, cr.annotations)
   put(state, { ...cr, annotations })
   return `annotates ${nameOf(cr)} with ${what}`
@@ -161,8 +163,16 @@ const set: Deed = state => {
   return `sets ${name} to ${value || 'nothing'}`
 }
 
+const changeSecret: Deed = state => {
+  const name = state.chance.pick(secretNames)
+  const isGone = state.secrets.has(name) && state.chance.once(3)
+  if (isGone) state.secrets.delete(name)
+  else state.secrets.set(name, `hidden ${state.chance.below(100)}`)
+  return `${isGone ? 'deletes' : 'changes'} Secret ${name}`
+}
+
 /** More often what happens more often. */
 export const manifestDeeds: readonly Deed[] = [
   create, create, create, edit, edit, edit, rename, rename, swap, remove, remove, handOver, renew, spoil, mend, mend,
-  annotate, annotate, pause, annotateNamespace, set
+  annotate, annotate, pause, changeSecret, annotateNamespace, set
 ]

@@ -32,6 +32,7 @@ const dropRow: Deed = async state => {
   const found = await anyRow(state)
   if (!found) return undefined
   const [kind, path] = found
+  if (thingOf(kind).isKept) return undefined
   await thingOf(kind).drop(state.stage, path)
   return `bob deletes ${kind} ${path}`
 }
@@ -40,13 +41,10 @@ const createRow: Deed = async state => {
   const thing = state.chance.pick(things)
   const path = state.chance.pick(thing.paths)
   const rows = await lookAtRows(state.stage)
-  const { sql } = state.stage
   if (rows.has(keyOf(thing.kind, path))) return undefined
-  if (thing.kind === 'App' || thing.kind === 'Flow') await thing.drop(state.stage, path)
   const fields = Object.fromEntries(Object.entries(thing.always).map(([field, values]) => [field, state.chance.pick(values)]))
   if (thing.lacks?.(fields, rows)) return undefined
   await thing.create(state.stage, path, fields)
-  void sql
   return `bob creates ${thing.kind} ${path} ${JSON.stringify(fields)}`
 }
 

@@ -77,21 +77,34 @@ function reconcile(draft: Draft, thing: Thing): void {
   // All of a kind are compared with the world as it was before the first of them is written.
   const before = new Map(draft.rows)
   for (const cr of winners) {
-    if (thing.lacks?.({ ...cr.fields, ...thing.implied }, before)) continue
-    settle(draft, thing, cr)
+    const stated = statedBy(draft.world, thing, cr)
+    const target = keyOf(thing.kind, cr.path)
+    const claim = draft.world.claims.get(target)
+    const base = claim && !claim.isReleased && !claim.isOther ? claim.base : {}
+    if (!stated || thing.lacks?.(stated, before, { cr, live: before.get(target) ?? {}, base })) continue
+    settle(draft, thing, cr, stated)
   }
 }
 
+/** With the texts of Secrets in the place of their names; undefined when one is missing. */
+function statedBy({ secrets }: World, thing: Thing, { fields }: Cr): Fields | undefined {
+  const { secret } = fields
+  if (secret !== undefined && !secrets.has(secret)) return undefined
+  return { ...fields, ...thing.implied?.(fields), ...(secret !== undefined && { secret: secrets.get(secret) ?? '' }) }
+}
+
 /** One CR that stands for its target alone. */
-function settle(draft: Draft, thing: Thing, cr: Cr): void {
+function settle(draft: Draft, thing: Thing, cr: Cr, stated: Fields): void {
   const target = keyOf(thing.kind, cr.path)
   const claim = draft.world.claims.get(target)
   const live = draft.rows.get(target)
-  const stated: Fields = { ...thing.implied, ...cr.fields }
   const verdict = judge(draft.world, { thing, cr, claim, live, stated })
   draft.states.set(nameOf(cr), verdict.state)
   if (!verdict.owns) return
-  if (verdict.writes) draft.rows.set(target, { ...live, ...wantOf(thing, stated, claim) })
+  if (verdict.writes) {
+    const { orphan: _, ...rest } = live ?? {}
+    draft.rows.set(target, { ...rest, ...wantOf(thing, stated, claim) })
+  }
   for (const [key, other] of draft.claims) {
     if (other.owner === nameOf(cr) && key !== target && !other.isOther) draft.claims.set(key, { ...other, owner: '' })
   }
@@ -174,7 +187,7 @@ function judgeForeign({ adopt, conflict, isSame, isNewer }: Foreign): Verdict {
 
 /** Rows of ours whose CR is gone or stands for something else. */
 function prune(draft: Draft, thing: Thing): void {
-  const gone = [...draft.claims].filter(
+  const gone: readonly (readonly [string, Claim])[] = [...draft.claims].filter(
     ([key, claim]) =>
       key.startsWith(`${thing.kind} `) &&
       !claim.isOther &&
@@ -183,7 +196,7 @@ function prune(draft: Draft, thing: Thing): void {
       !draft.world.crs.has(claim.owner)
   )
   const going = new Set(gone.filter(([key, claim]) => isDeleted(draft, thing, key, claim)).map(([key]) => key))
-  for (const [key, claim] of gone) part(draft, thing, { key, claim, going })
+  for (const [key, claim] of gone) part(draft, thing, { key, claim: thing.isKept ? { ...claim, deletion: 'ignore' } : claim, going })
 }
 
 const isTouched = (draft: Draft, key: string, claim: Claim): boolean => !holds(draft.rows.get(key) ?? {}, claim.base)

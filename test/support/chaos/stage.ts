@@ -59,7 +59,7 @@ async function furnish(sql: postgres.Sql): Promise<void> {
 
 /** Rows that no CR ever stands for, one of each kind, and what only the foreign schedule starts. */
 async function addForeign(stage: Stage): Promise<void> {
-  for (const thing of things) {
+  for (const thing of things.filter(one => !one.isKept)) {
     const path = thing.paths[0]?.startsWith('f/') ? `f/foreign/${thing.kind.toLowerCase()}` : foreignNames[thing.kind]
     await thing.create(stage, path ?? '', foreignFields[thing.kind] ?? {})
   }
@@ -169,9 +169,11 @@ function sourceOf(stage: Stage, world: World): Source {
       if (found.length > 0) yield found.map(cr => ({ listed: listedOf(cr), spec: specOf(cr) }))
     },
     namespaces: async names => new Map(names.flatMap(name => [[name, world.namespaces.get(name) ?? {}] as const])),
-    version: async () => undefined,
+    version: async (_kind, _namespace, name) => world.secrets.get(name),
     material: async (kind, _namespace, name) => {
-      throw new SyncError(`${kind}NotFound`, `There is no ${kind} ${name}.`)
+      const text = world.secrets.get(name)
+      if (text === undefined) throw new SyncError(`${kind}NotFound`, `There is no ${kind} ${name}.`)
+      return { version: text, data: new Map([['text', Buffer.from(text)]]) }
     },
     patchStatus: async ({ kind, namespace, name }, status) => {
       stage.statuses.set(`${plural(kind)} ${namespace}/${name}`, status)
@@ -183,7 +185,7 @@ function sourceOf(stage: Stage, world: World): Source {
 }
 
 export function specOf(cr: Cr): Readonly<Record<string, unknown>> {
-  const spec = { workspace: 'demo', ...thingOf(cr.kind).specOf(cr.path, cr.fields) }
+  const spec = { ...(cr.kind !== 'Workspace' && { workspace: 'demo' }), ...thingOf(cr.kind).specOf(cr.path, cr.fields) }
   return cr.isInvalid ? { ...spec, nonsense: 1 } : spec
 }
 

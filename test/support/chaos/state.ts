@@ -8,6 +8,7 @@ export interface State extends World {
   readonly chance: Chance
   readonly crs: Map<string, Cr>
   readonly namespaces: Map<string, Fields>
+  readonly secrets: Map<string, string>
   rows: ReadonlyMap<string, Fields>
   claims: ReadonlyMap<string, Claim>
   settings: World['settings']
@@ -26,6 +27,10 @@ export function stateOf(stage: Stage, chance: Chance, timed: ReadonlySet<string>
     namespaces: new Map([
       ['demo', {}],
       ['team', { workspaces: 'demo' }]
+    ]),
+    secrets: new Map([
+      ['s-one', 'hidden one'],
+      ['s-two', 'hidden two']
     ]),
     rows: new Map(),
     claims: new Map(),

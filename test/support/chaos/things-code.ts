@@ -94,7 +94,7 @@ const flow: Thing = {
   paths: pathsOf('w'),
   always: { value: words },
   maybe: { summary: words },
-  implied: { archived: 'false' },
+  implied: () => ({ archived: 'false' }),
   specOf: (path, { value = '', ...fields }) => ({ path, value: flowValue(value), ...fields }),
   knowsTime: () => true,
   look: async ({ sql }) => {
@@ -166,7 +166,7 @@ const app: Thing = {
   paths: pathsOf('a'),
   always: { value: words },
   maybe: { summary: words },
-  implied: { policy: 'u/iac_controller' },
+  implied: () => ({ policy: 'u/iac_controller' }),
   specOf: (path, { value = '', ...fields }) => ({ path, value: appValue(value), ...fields }),
   knowsTime: () => true,
   look: async ({ sql }) => {

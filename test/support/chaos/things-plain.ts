@@ -3,7 +3,10 @@ import { cipherKey, decrypt, encrypt } from '../../../src/windmill/encryption.ts
 import type { Fields, Table, Thing } from './words.ts'
 
 export const workspaceKey = 'k'.repeat(64)
-const cipher = cipherKey(workspaceKey, '')
+const key = cipherKey(workspaceKey, '')
+
+/** Names of Secrets. */
+export const secretNames = ['s-one', 's-two']
 const words = ['one', 'two', 'three', 'four']
 
 /** Items live below these two; a third folder is always empty. */
@@ -112,7 +115,7 @@ const resourceType: Thing = {
 
 const stored = (value: string): readonly [text: string, isSecret: boolean] => {
   const secret = value.startsWith('secret ')
-  return secret ? [encrypt(cipher, value), true] : [value, false]
+  return secret ? [encrypt(key, value), true] : [value, false]
 }
 
 const variable: Thing = {
@@ -127,7 +130,7 @@ const variable: Thing = {
       select path as at, value, description, is_secret as hidden from variable where workspace_id = 'demo' and path ~ '^f/f[ab]/v'`
     return rows.map(({ at, value, description, hidden }) => [
       at,
-      { description, value: hidden ? (decrypt(cipher, value) ?? 'not to be decrypted') : value }
+      { description, value: hidden ? (decrypt(key, value) ?? 'not to be decrypted') : value }
     ])
   },
   create: ({ sql }, path, { value = 'one', description = '' }) => {
@@ -146,28 +149,93 @@ const variable: Thing = {
   isNeeded: (path, rows) => [...rows].some(([key, row]) => key.startsWith('Resource ') && row['value'] === `$var:${path}`)
 }
 
+/** A resource may keep a secret in a variable at its own path. */
 const resource: Thing = {
   kind: 'Resource',
   paths: pathsOf('r'),
-  always: { resourceType: types },
-  maybe: { value: [...words, '$var:f/fa/v1', '$var:f/fb/v2'], description: words },
-  specOf: (path, { value, ...fields }) => ({ path, ...fields, ...(value !== undefined && { value: { text: value } }) }),
+  always: { resourceType: types, value: [...words, '$var:f/fa/v1', '$var:f/fb/v2'] },
+  maybe: { description: words, secret: secretNames },
+  implied: ({ secret = '' }) => ({ secret }),
+  specOf: (path, { value = '', secret, ...fields }) => ({
+    path,
+    ...fields,
+    value: { text: value },
+    ...(secret !== undefined && { valuesFrom: [{ field: 'password', secretKeyRef: { name: secret, key: 'text' } }] })
+  }),
   knowsTime: () => true,
-  look: async ({ sql }) =>
-    texts(
-      await sql`
-        select path as at, resource_type as "resourceType", value->>'text' as value, description from resource
-         where workspace_id = 'demo' and path ~ '^f/f[ab]/r'`
-    ),
+  async look({ sql }) {
+    const rows = await sql<Readonly<Record<string, string | null>>[]>`
+      select r.path as at, resource_type as "resourceType", r.value->>'text' as value, r.description,
+             r.value->>'password' = '$var:' || r.path as linked, v.value as cipher, v.description as author
+        from resource r left join variable v on v.workspace_id = r.workspace_id and v.path = r.path
+       where r.workspace_id = 'demo' and r.path ~ '^f/f[ab]/r'`
+    return texts(
+      rows.map(({ linked, cipher, author, ...row }) => ({
+        ...row,
+        secret: linked ? (cipher ? (decrypt(key, cipher) ?? 'not to be decrypted') : 'gone') : '',
+        ...(!linked && author && { orphan: author })
+      }))
+    )
+  },
+  lacks: ({ secret = '' }, _rows, at) =>
+    secret !== '' &&
+    at?.live['orphan'] !== undefined &&
+    (at.base['secret'] ?? '') === '' &&
+    at.live['orphan'] !== `Managed by WindmillResource ${at.cr.namespace}/${at.cr.name}`,
   create: ({ sql }, path, { resourceType = 'c_one', value = 'one', description = '' }) => sql`
     insert into resource (workspace_id, path, resource_type, value, description, edited_at, created_by)
     values ('demo', ${path}, ${resourceType}, ${sql.json({ text: value })}, ${description}, now(), 'bob')`,
-  edit: ({ sql }, path, { resourceType, value, description }) => sql`
-    update resource set resource_type = coalesce(${resourceType ?? null}, resource_type),
-           value = coalesce(${value === undefined ? null : JSON.stringify({ text: value })}::text::jsonb, value),
-           description = coalesce(${description ?? null}, description), edited_at = now()
-     where workspace_id = 'demo' and path = ${path}`,
-  drop: ({ sql }, path) => sql`delete from resource where workspace_id = 'demo' and path = ${path}`
+  async edit({ sql, has }, path, { resourceType, value, description, secret }) {
+    if (secret !== undefined) {
+      await sql`
+        update variable v set value = ${encrypt(key, secret)} ${has('variable', 'edited_at') ? sql`, edited_at = now(), edited_by = 'bob'` : sql``}
+          from resource r where v.workspace_id = 'demo' and v.path = ${path} and r.workspace_id = 'demo' and r.path = v.path
+           and r.value->>'password' = '$var:' || r.path`
+      return
+    }
+    await sql`
+      update resource set resource_type = coalesce(${resourceType ?? null}, resource_type),
+             value = value || ${value === undefined ? '{}' : JSON.stringify({ text: value })}::text::jsonb,
+             description = coalesce(${description ?? null}, description), edited_at = now()
+       where workspace_id = 'demo' and path = ${path}`
+  },
+  async drop({ sql }, path) {
+    await sql`delete from variable where workspace_id = 'demo' and path = ${path}`
+    await sql`delete from resource where workspace_id = 'demo' and path = ${path}`
+  }
 }
 
-export const plainThings: readonly Thing[] = [group, resourceType, folder, variable, resource]
+const workspace: Thing = {
+  kind: 'Workspace',
+  paths: ['demo'],
+  always: { name: words },
+  maybe: { color: ['#111111', '#222222'], level: words },
+  clears: ['level'],
+  specOf: (id, { name, color, level }) => ({
+    id,
+    name,
+    ...(color !== undefined && { settings: { color } }),
+    ...(level !== undefined && { environment: { LEVEL: level } })
+  }),
+  knowsTime: () => false,
+  look: async ({ sql }) =>
+    texts(
+      await sql`
+        select w.id as at, w.name, s.color, coalesce(e.value, '') as level from workspace w
+          join workspace_settings s on s.workspace_id = w.id
+          left join workspace_env e on e.workspace_id = w.id and e.name = 'LEVEL' where w.id = 'demo'`
+    ),
+  create: async () => undefined,
+  async edit({ sql }, id, { name, color, level }) {
+    if (name !== undefined) await sql`update workspace set name = ${name} where id = ${id}`
+    if (color !== undefined) await sql`update workspace_settings set color = ${color} where workspace_id = ${id}`
+    if (level !== undefined)
+      await sql`
+        insert into workspace_env (workspace_id, name, value) values (${id}, 'LEVEL', ${level})
+        on conflict (workspace_id, name) do update set value = excluded.value`
+  },
+  drop: async () => undefined,
+  isKept: true
+}
+
+export const plainThings: readonly Thing[] = [workspace, group, resourceType, folder, variable, resource]

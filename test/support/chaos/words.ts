@@ -45,6 +45,8 @@ export interface World {
   readonly rows: ReadonlyMap<string, Fields>
   readonly claims: ReadonlyMap<string, Claim>
   readonly namespaces: ReadonlyMap<string, Fields>
+  /** Texts of Secrets, by name. */
+  readonly secrets: ReadonlyMap<string, string>
   /** Kinds whose rows know when they were edited, in this release. */
   readonly timed: ReadonlySet<string>
   readonly settings: { readonly conflict: string; readonly deletion: string; readonly adopt: string }
@@ -56,6 +58,14 @@ export interface Table {
   readonly has: (table: string, column: string) => boolean
 }
 
+/** Who asks for what is lacking. */
+export interface Place {
+  readonly cr: Cr
+  /** The row at the target, and what was applied to it last if it is ours. */
+  readonly live: Fields
+  readonly base: Fields
+}
+
 /** A kind as the rules see it, and how Windmill's own pages write its rows. */
 export interface Thing {
   readonly kind: string
@@ -64,8 +74,8 @@ export interface Thing {
   readonly always: Readonly<Record<string, readonly string[]>>
   /** What a CR may state. */
   readonly maybe: Readonly<Record<string, readonly string[]>>
-  /** What each CR asks for without stating it. */
-  readonly implied?: Fields
+  /** What a CR asks for without stating it. */
+  readonly implied?: (fields: Fields) => Fields
   /** Fields that fall back to '' when a CR states them no more. */
   readonly clears?: readonly string[]
   readonly specOf: (path: string, fields: Fields) => Readonly<Record<string, unknown>>
@@ -82,8 +92,8 @@ export interface Thing {
   readonly isKept?: boolean
   /** Why a row must not be really deleted now. */
   readonly isNeeded?: (path: string, rows: ReadonlyMap<string, Fields>) => boolean
-  /** Whether what the CR refers to is missing. */
-  readonly lacks?: (fields: Fields, rows: ReadonlyMap<string, Fields>) => boolean
+  /** Whether what the CR needs is missing, or somebody else's. */
+  readonly lacks?: (fields: Fields, rows: ReadonlyMap<string, Fields>, at?: Place) => boolean
 }
 
 export const keyOf = (kind: string, path: string): string => `${kind} ${path}`
