@@ -7,9 +7,9 @@ import { bear, manifestDeeds } from './edit-crs.ts'
 import { rowDeeds } from './edit-rows.ts'
 import { type Outcome, predict } from './model.ts'
 import { chanceOf } from './random.ts'
-import { foreignRows, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
+import { foreignRows, killOnce, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
 import { type State, stateOf } from './state.ts'
-import { nameOf } from './words.ts'
+import { type Cr, type Fields, nameOf } from './words.ts'
 
 /** What the rules do not allow. */
 class Fault extends Error {}
@@ -27,8 +27,8 @@ export async function play(seed: number): Promise<void> {
     const timed = new Set(things.filter(one => one.knowsTime(stage)).map(one => one.kind))
     const state = stateOf(stage, chance, timed)
     try {
-      await playOn(stage, state)
-      if (process.env['CHAOS_DEBUG']) process.stderr.write(`seed ${seed} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`)
+      await playOn(stage, state, seed)
+      if (process.env['CHAOS_DEBUG']) process.stderr.write(`seed ${seed} ${state.diary.filter(one => one.includes("with")).join("; ")} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`)
     } catch (error) {
       const text = error instanceof Fault ? error.message : (error as Error).stack
       throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`)
@@ -36,7 +36,7 @@ export async function play(seed: number): Promise<void> {
   })
 }
 
-async function playOn(stage: Stage, state: State): Promise<void> {
+async function playOn(stage: Stage, state: State, seed: number): Promise<void> {
   const { chance } = state
   for (const thing of things) {
     for (const path of thing.paths) {
@@ -48,7 +48,7 @@ async function playOn(stage: Stage, state: State): Promise<void> {
   }
   const foreign = await foreignRows(stage)
   for (let round = 0; round < ROUNDS; round++) {
-    await runAndCheck(state, mannerFor(state))
+    await runAndCheck(state, mannerFor(state, seed))
     for (let deeds = 2 + chance.below(9); deeds > 0; deeds--) await happen(state)
   }
   await comeToRest(state)
@@ -66,14 +66,23 @@ async function happen(state: State): Promise<void> {
   }
 }
 
-const mishapFor = ({ chance }: State): Mishap => ({
-  kind: chance.pick(['abort', 'cut', 'cut-all'] as const),
-  at: 1 + chance.below(12)
-})
+/** A process of its own takes time, so only some plays have one; files tell no time of an edit. */
+function mishapFor(state: State, seed: number): Mishap {
+  const { chance, settings, namespaces, crs } = state
+  const policies = [settings.conflict, ...[...namespaces.values(), ...crs.values()].map(policyIn)]
+  const mayKill = seed % 8 === 0 && !policies.includes('last-write-wins')
+  const kind = chance.pick(['abort', 'cut', 'cut-all'] as const)
+  return { kind: mayKill && chance.once(2) ? 'kill' : kind, at: 1 + chance.below(12) }
+}
 
-const mannerFor = (state: State): Manner => ({
+const policyIn = (one: Fields | Cr): string => {
+  const annotations = typeof one.annotations === 'object' ? one.annotations : (one as Fields)
+  return annotations['conflict-policy'] ?? ''
+}
+
+const mannerFor = (state: State, seed: number): Manner => ({
   batchSize: state.chance.pick([1, 2, 500]),
-  ...(state.chance.once(3) && { mishap: mishapFor(state) })
+  ...(state.chance.once(3) && { mishap: mishapFor(state, seed) })
 })
 
 async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
@@ -83,11 +92,15 @@ async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
   state.claims = await lookAtClaims(stage, [state.claims])
   const before = { rows: state.rows, claims: state.claims }
   const wanted = predict(state, things)
-  const exitCode = await exitCodeOf(() => runOnce(stage, state, manner))
+  const exitCode =
+    mishap?.kind === 'kill'
+      ? await killOnce(stage, state, manner)
+      : await exitCodeOf(() => runOnce(stage, state, manner))
   state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`)
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
-  const isWhole = exitCode < 4
+  // The real command patches no status when it reads files.
+  const isWhole = exitCode < 4 && mishap?.kind !== 'kill'
   if (!isWhole && !mishap) throw new Fault(`the run ended with ${exitCode}`)
   const faults = isWhole
     ? [

@@ -1,4 +1,5 @@
 /** A database with a workspace, foreign rows and a source of CRs, and whole runs over them in this process. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type postgres from 'postgres'
 import { readConfig } from '../../../src/config.ts'
 import { annotationWarnings, loadCrds } from '../../../src/crd.ts'
@@ -12,7 +13,7 @@ import { checkKinds } from '../../../src/registry.ts'
 import type { Report } from '../../../src/report.ts'
 import { run } from '../../../src/run.ts'
 import { plain, withDatabase } from '../database.ts'
-import { projectFolder } from '../job.ts'
+import { projectFolder, runMain, withManifests } from '../job.ts'
 import type { Release } from '../windmill.ts'
 import { codeThings } from './things-code.ts'
 import { plainThings, workspaceKey } from './things-plain.ts'
@@ -97,8 +98,8 @@ const checks = { validate: crds.validator, warnings: annotationWarnings }
 
 /** What goes wrong in the middle of a run. */
 export interface Mishap {
-  readonly kind: 'abort' | 'cut' | 'cut-all'
-  /** At which of the write transactions. */
+  readonly kind: 'abort' | 'cut' | 'cut-all' | 'kill'
+  /** At which of the write transactions, or at how many entries of the ledger. */
   readonly at: number
 }
 
@@ -108,15 +109,20 @@ export interface Manner {
   readonly mishap?: Mishap | undefined
 }
 
+function settingsOf(stage: Stage, { settings }: World, batchSize: number) {
+  const { conflict, deletion, adopt } = settings
+  const argv = ['--conflict-policy', conflict, '--deletion-policy', deletion, '--max-deletes', '100%']
+  if (adopt !== '') argv.push('--adopt', adopt)
+  argv.push('--batch-size', String(batchSize), '--cluster-id', CLUSTER)
+  return { argv, environment: { DATABASE_URL: stage.url } }
+}
+
 /** A whole run; a mishap ends it somewhere, or is survived. Throws what the command would exit with. */
 export async function runOnce(stage: Stage, world: World, { batchSize, mishap }: Manner): Promise<Report> {
   kinds ??= loadKindFiles().then(checkKinds)
   const all = await kinds
-  const { conflict, deletion, adopt } = world.settings
-  const argv = ['--conflict-policy', conflict, '--deletion-policy', deletion, '--max-deletes', '100%']
-  if (adopt !== '') argv.push('--adopt', adopt)
-  argv.push('--batch-size', String(batchSize))
-  const config = readConfig([...argv, '--cluster-id', CLUSTER], { DATABASE_URL: stage.url })
+  const { argv, environment } = settingsOf(stage, world, batchSize)
+  const config = readConfig(argv, environment)
   const stop = new AbortController()
   const opened = await connect(stage.url, { max: 2, applicationName: 'windmill-iac chaos' })
   try {
@@ -128,6 +134,49 @@ export async function runOnce(stage: Stage, world: World, { batchSize, mishap }:
     return await run(config, { source, database, kinds: all, checks: async () => checks, log: silent, signal }, footing)
   } finally {
     await opened.close()
+  }
+}
+
+/** The real command over manifests in files, killed as soon as the ledger has moved often enough. Gives its exit code. */
+export async function killOnce(stage: Stage, world: World, { batchSize, mishap }: Manner): Promise<number> {
+  const { argv, environment } = settingsOf(stage, world, batchSize)
+  const moves = async (): Promise<number> => {
+    const [row] = await stage.sql`
+      select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int as count from pg_stat_user_tables where relname = 'object'`
+    return Number(row?.['count'])
+  }
+  const before = await moves()
+  const ended = await withManifests([...manifestsOf(world)], folder =>
+    runMain([...argv, '--from', folder, '-o', 'json'], environment, async kill => {
+      for (let tries = 0; tries < 300; tries++) {
+        if ((await moves()) >= before + (mishap?.at ?? 1)) break
+        await sleep(5)
+      }
+      kill('SIGKILL')
+    })
+  )
+  // Its connections live on until the server notices.
+  for (let busy = 1; busy > 0; ) {
+    const rows = await stage.sql`
+      select from pg_stat_activity where datname = current_database() and application_name like 'windmill-iac%'`
+    busy = rows.length
+  }
+  return ended.code ?? 4
+}
+
+function* manifestsOf(world: World): Iterable<object> {
+  const apiVersion = 'windmill.dev/v1alpha1'
+  const ours = (annotations: Fields): Fields =>
+    Object.fromEntries(Object.entries(annotations).map(([name, value]) => [`windmill.dev/${name}`, value]))
+  for (const [name, annotations] of world.namespaces) {
+    yield { apiVersion: 'v1', kind: 'Namespace', metadata: { name, annotations: ours(annotations) } }
+    for (const [secret, text] of world.secrets)
+      yield { apiVersion: 'v1', kind: 'Secret', metadata: { name: secret, namespace: name }, stringData: { text } }
+  }
+  for (const cr of world.crs.values()) {
+    const { namespace, name, createdAt: creationTimestamp } = cr
+    const metadata = { namespace, name, creationTimestamp, annotations: ours(cr.annotations) }
+    yield { apiVersion, kind: `Windmill${cr.kind}`, metadata, spec: specOf(cr) }
   }
 }
 
