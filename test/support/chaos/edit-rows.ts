@@ -6,7 +6,7 @@ import type { Deed } from './edit-crs.ts'
 import { lookAtRows } from './check.ts'
 import { thingOf, things } from './stage.ts'
 import type { State } from './state.ts'
-import { type Fields, keyOf } from './words.ts'
+import { type Fields, keyOf, nameOf } from './words.ts'
 
 async function anyRow(state: State): Promise<readonly [kind: string, path: string, fields: Fields] | undefined> {
   const rows = [...(await lookAtRows(state.stage))].sort(([a], [b]) => (a < b ? -1 : 1))
@@ -26,6 +26,24 @@ const editRow: Deed = async state => {
   const change = { [field]: state.chance.pick(values) }
   await thing.edit(state.stage, path, change)
   return `bob edits ${kind} ${path}: ${JSON.stringify(change)}`
+}
+
+/** Of all rows those that a CR stands for are the interesting ones. */
+const editOurs: Deed = async state => {
+  const rows = await lookAtRows(state.stage)
+  const ours = [...state.crs.values()].filter(cr => rows.has(keyOf(cr.kind, cr.path)))
+  if (ours.length === 0) return undefined
+  const cr = state.chance.pick(ours)
+  const thing = thingOf(cr.kind)
+  const stated = Object.keys(cr.fields)
+  if (stated.length === 0) return undefined
+  const field = state.chance.pick(stated)
+  const change = { [field]: state.chance.pick({ ...thing.always, ...thing.maybe }[field] ?? ['']) }
+  await thing.edit(state.stage, cr.path, change)
+  const isDeleted = state.chance.once(2)
+  if (isDeleted) state.crs.delete(nameOf(cr))
+  if (isDeleted) state.stage.statuses.delete(nameOf(cr))
+  return `bob edits ${cr.kind} ${cr.path}: ${JSON.stringify(change)}${isDeleted ? `, and ${nameOf(cr)} is deleted` : ''}`
 }
 
 const dropRow: Deed = async state => {
@@ -174,6 +192,6 @@ const releaseElsewhere: Deed = async state => {
 }
 
 export const rowDeeds: readonly Deed[] = [
-  editRow, editRow, editRow, editRow, dropRow, createRow, createRow, archive, lock, lock, lock, fire, fire, loseJob,
+  editRow, editRow, editOurs, editOurs, editOurs, dropRow, createRow, createRow, archive, lock, lock, lock, fire, fire, loseJob,
   loseLedger, claimElsewhere, releaseElsewhere
 ]

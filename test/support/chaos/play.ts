@@ -58,7 +58,7 @@ async function playOn(stage: Stage, state: State, seed: number): Promise<void> {
 
 async function happen(state: State): Promise<void> {
   for (let tries = 0; tries < 5; tries++) {
-    const deed = state.chance.pick(state.chance.once(3) ? rowDeeds : manifestDeeds)
+    const deed = state.chance.pick(state.chance.once(2) ? rowDeeds : manifestDeeds)
     const done = await deed(state)
     if (done === undefined) continue
     state.diary.push(done)

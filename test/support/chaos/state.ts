@@ -34,7 +34,11 @@ export function stateOf(stage: Stage, chance: Chance, timed: ReadonlySet<string>
     ]),
     rows: new Map(),
     claims: new Map(),
-    settings: { conflict: 'crd-wins', deletion: 'soft-delete', adopt: '' },
+    settings: {
+      conflict: chance.pick(['crd-wins', 'db-wins', 'last-write-wins']),
+      deletion: chance.pick(['delete', 'soft-delete', 'ignore']),
+      adopt: chance.pick(['', 'identical', 'always'])
+    },
     born: 0,
     diary: []
   }
