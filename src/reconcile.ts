@@ -55,7 +55,6 @@ async function reconcileWindow(
 ): Promise<readonly Listed[]> {
   const { admitted, refused, evicted, postponed, paused } = await admit(session, kind, manifests)
   for (const listed of paused) tellPaused(session, kind, listed)
-  await refuse(session, kind, refused)
   const limit = pLimit(session.connections)
   const batches = batchesOf(kind, admitted, session.config.batchSize).map(batch =>
     limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, batch, ATTEMPTS)))
@@ -63,10 +62,15 @@ async function reconcileWindow(
   // Settled means settled, also after a failure: nothing goes on writing behind the caller.
   await Promise.allSettled(batches)
   await Promise.all(batches)
-  session.outcomes.keep(-evicted.filter(one => !session.outcomes.has(one.listed)).length)
-  await refuse(session, kind, evicted)
+  // After the batches: whoever lost a target to one of them has no entry any more, and what is said of him gets a new one.
+  await refuse(session, kind, refused)
+  const lost = evicted.filter(one => !refused.some(({ listed }) => isSameObject(listed, one.listed)))
+  session.outcomes.keep(-lost.filter(one => !session.outcomes.has(one.listed)).length)
+  await refuse(session, kind, lost)
   return postponed
 }
+
+const isSameObject = (a: Listed, b: Listed): boolean => a.namespace === b.namespace && a.name === b.name
 
 async function reconcileBatch(
   session: Session,

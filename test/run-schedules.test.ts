@@ -164,6 +164,23 @@ for (const release of releases) {
       assert.is((await jobsOf(sql, 'f/ops/hourly')).length, 1)
     }))
 
+  test(`${release}: a schedule that is off says at once that somebody archived its flow`, () =>
+    inRuns(release, async ({ sql, run }) => {
+      const off = manifest(
+        'Schedule',
+        'resting',
+        '\npath: f/ops/resting\nschedule: "*/5 * * * *"\nscriptPath: f/ops/told\nisFlow: true\nenabled: false'
+      )
+      // Nobody has a manifest for the flow.
+      await run([off, flow('told')])
+      await run([off], '--max-deletes', '100%')
+      assert.match(told(await run([off]), 'resting'), /^error Error ReferenceNotFound/)
+      await sql`update flow set archived = false where path = 'f/ops/told'`
+      await run([off])
+      await sql`update flow set archived = true where path = 'f/ops/told'`
+      assert.match(told(await run([off]), 'resting'), /^error Error ReferenceNotFound/)
+    }))
+
   test(`${release}: a lost job comes back under every policy, what somebody switched off stays off under db-wins`, () =>
     inRuns(release, async ({ sql, run }) => {
       await run([...rfc, ...targets])

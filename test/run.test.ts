@@ -71,6 +71,30 @@ test(
   })
 )
 
+const at = (name: string, path: string, day: number, spec: object = {}): ReturnType<typeof cr> =>
+  variable(name, { path: `f/ops/${path}`, ...spec }, { creationTimestamp: `2026-01-0${day}T00:00:00Z` })
+
+test(
+  'who loses both the old target and the new one to others is told once, and then nothing is written',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, at('old', 'one', 1), at('young', 'two', 2), at('oldest', 'three', 1)])
+    const swapped = [workspace, at('old', 'two', 1), at('young', 'three', 2), at('oldest', 'three', 1)]
+    assert.is(reasonOf(await run(swapped, '--max-deletes', '100%'), 'young'), 'ClaimedTwice')
+    const before = await writesOf(sql)
+    assert.is(reasonOf(await run(swapped), 'young'), 'ClaimedTwice')
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
+  'a broken manifest whose target an older one takes over is told what is broken',
+  withBench(async ({ run }) => {
+    await run([workspace, at('old', 'one', 1), at('young', 'two', 2)])
+    const broken = [workspace, at('old', 'two', 1), at('young', 'two', 2, { nonsense: 1 })]
+    assert.is(reasonOf(await run(broken, '--max-deletes', '100%'), 'young'), 'InvalidSpec')
+  })
+)
+
 test(
   'a full comparison of an unchanged world writes nothing either',
   withBench(async ({ run, sql }) => {

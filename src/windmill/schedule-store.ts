@@ -90,9 +90,13 @@ export async function scheduleTokens(
   const skip = capabilities.has('schedule', 'dynamic_skip')
     ? sql`exists (select from script c where c.workspace_id = s.workspace_id and c.path = s.dynamic_skip and not c.archived)`
     : sql`false`
+  // An archived flow keeps its versions, but is none that a schedule may start.
+  const gone = sql`
+    s.is_flow and exists (
+      select from flow f where f.workspace_id = s.workspace_id and f.path = s.script_path and f.archived)`
   const rows = await sql<Marked[]>`
     select s.workspace_id as workspace, s.path, s.enabled, s.script_path as "scriptPath", ${version(sql)} as version,
-           concat_ws(' ', l.status, ${skip}, w.deleted,
+           concat_ws(' ', l.status, ${skip}, ${gone}, w.deleted,
            md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as mark
       from ${places(sql, targets)}
       join schedule s on s.workspace_id = j.workspace and s.path = j.path

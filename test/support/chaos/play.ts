@@ -1,0 +1,159 @@
+/** One seed: a world, things that happen to it, runs in between, and what must hold after each of them. */
+import { SyncError } from '../../../src/errors.ts'
+import { changesOf, photograph, writesOf } from '../contract/photo.ts'
+import { type Release, releases } from '../windmill.ts'
+import { agrees, claimFaults, dutyFaults, lookAtClaims, lookAtRows, rowFaults, stateFaults } from './check.ts'
+import { bear, manifestDeeds } from './edit-crs.ts'
+import { rowDeeds } from './edit-rows.ts'
+import { type Outcome, predict } from './model.ts'
+import { chanceOf } from './random.ts'
+import { foreignRows, killOnce, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
+import { type State, stateOf } from './state.ts'
+import { type Cr, type Fields, nameOf } from './words.ts'
+
+/** What the rules do not allow. */
+class Fault extends Error {}
+
+const ROUNDS = 4
+/** Quiet runs until nothing changes any more: what is deleted may leave others without what they refer to. */
+const QUIET_RUNS = 5
+
+export async function play(seed: number): Promise<void> {
+  const release = releases[seed % releases.length] as Release
+  const t0 = performance.now()
+  await withStage(release, async stage => {
+    const t1 = performance.now()
+    const chance = chanceOf(seed)
+    const timed = new Set(things.filter(one => one.knowsTime(stage)).map(one => one.kind))
+    const state = stateOf(stage, chance, timed)
+    try {
+      await playOn(stage, state, seed)
+      if (process.env['CHAOS_DEBUG']) process.stderr.write(`seed ${seed} ${state.diary.filter(one => one.includes("with")).join("; ")} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`)
+    } catch (error) {
+      const text = error instanceof Fault ? error.message : (error as Error).stack
+      throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`)
+    }
+  })
+}
+
+async function playOn(stage: Stage, state: State, seed: number): Promise<void> {
+  const { chance } = state
+  for (const thing of things) {
+    for (const path of thing.paths) {
+      if (chance.once(2)) continue
+      const cr = bear(state, thing, path)
+      state.crs.set(nameOf(cr), cr)
+      state.diary.push(`${nameOf(cr)} for ${path} ${JSON.stringify(cr.fields)}`)
+    }
+  }
+  const foreign = await foreignRows(stage)
+  for (let round = 0; round < ROUNDS; round++) {
+    await runAndCheck(state, mannerFor(state, seed))
+    for (let deeds = 2 + chance.below(9); deeds > 0; deeds--) await happen(state)
+  }
+  await comeToRest(state)
+  const after = await foreignRows(stage)
+  if (after !== foreign) throw new Fault(`foreign rows were touched:\n${foreign}\nare now\n${after}`)
+}
+
+async function happen(state: State): Promise<void> {
+  for (let tries = 0; tries < 5; tries++) {
+    const deed = state.chance.pick(state.chance.once(2) ? rowDeeds : manifestDeeds)
+    const done = await deed(state)
+    if (done === undefined) continue
+    state.diary.push(done)
+    return
+  }
+}
+
+/** A process of its own takes time, so only some plays have one; files tell no time of an edit. */
+function mishapFor(state: State, seed: number): Mishap {
+  const { chance, settings, namespaces, crs } = state
+  const policies = [settings.conflict, ...[...namespaces.values(), ...crs.values()].map(policyIn)]
+  const mayKill = seed % 8 === 0 && !policies.includes('last-write-wins')
+  const kind = chance.pick(['abort', 'cut', 'cut-all'] as const)
+  return { kind: mayKill && chance.once(2) ? 'kill' : kind, at: 1 + chance.below(12) }
+}
+
+const policyIn = (one: Fields | Cr): string => {
+  const annotations = typeof one.annotations === 'object' ? one.annotations : (one as Fields)
+  return annotations['conflict-policy'] ?? ''
+}
+
+const mannerFor = (state: State, seed: number): Manner => ({
+  batchSize: state.chance.pick([1, 2, 500]),
+  ...(state.chance.once(3) && { mishap: mishapFor(state, seed) })
+})
+
+async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
+  const { stage } = state
+  const { mishap, batchSize } = manner
+  state.rows = await lookAtRows(stage)
+  state.claims = await lookAtClaims(stage, [state.claims])
+  const before = { rows: state.rows, claims: state.claims }
+  const wanted = predict(state, things)
+  const exitCode =
+    mishap?.kind === 'kill'
+      ? await killOnce(stage, state, manner)
+      : await exitCodeOf(() => runOnce(stage, state, manner))
+  state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`)
+  state.rows = await lookAtRows(stage)
+  state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
+  // The real command patches no status when it reads files.
+  const isWhole = exitCode < 4 && mishap?.kind !== 'kill'
+  if (!isWhole && !mishap) throw new Fault(`the run ended with ${exitCode}`)
+  const faults = isWhole
+    ? [
+        ...rowFaults(state.rows, wanted.rows),
+        ...claimFaults(state.claims, wanted.claims, before.claims),
+        ...stateFaults(stage, state, wanted),
+        ...(exitCode === wanted.exitCode ? [] : [`exit code is ${exitCode}, must be ${wanted.exitCode}`])
+      ]
+    : halfway(state, before, wanted)
+  if (faults.length > 0) throw new Fault(faults.join('\n'))
+  return wanted
+}
+
+async function exitCodeOf(work: () => ReturnType<typeof runOnce>): Promise<number> {
+  try {
+    const report = await work()
+    if (process.env['CHAOS_DEBUG'] && report.run.error) process.stderr.write(`${JSON.stringify(report.run.error)}\n`)
+    return report.run.exitCode
+  } catch (error) {
+    if (process.env['CHAOS_DEBUG']) process.stderr.write(`${String(error)}\n`)
+    if (error instanceof SyncError) return 4
+    throw error
+  }
+}
+
+/** Each row of a run that did not get to its end is as before, or as that run was to leave it. */
+function halfway(state: State, before: Pick<State, 'rows'>, wanted: Outcome): readonly string[] {
+  const keys = new Set([...before.rows.keys(), ...state.rows.keys(), ...wanted.reconciled.keys()])
+  return [...keys].flatMap(key => {
+    const found = state.rows.get(key)
+    const ways = [before.rows.get(key), wanted.reconciled.get(key), wanted.rows.get(key)]
+    return ways.some(one => agrees(found, one)) ? [] : [`row ${key}: is ${JSON.stringify(found)}, none of ${JSON.stringify(ways)}`]
+  })
+}
+
+async function comeToRest(state: State): Promise<void> {
+  let last = ''
+  for (let runs = 0; runs < QUIET_RUNS; runs++) {
+    const [photo, writes] = [await photograph(state.stage.sql), await writesOf(state.stage.sql)]
+    const outcome = await runAndCheck(state, { batchSize: 500 })
+    const now = JSON.stringify([[...state.rows], [...outcome.states], [...state.claims]])
+    if (now === last) {
+      const more = await writesOf(state.stage.sql)
+      const written = Object.keys(more).filter(table => more[table] !== writes[table])
+      if (written.length > 0) {
+        const changes = changesOf(photo, await photograph(state.stage.sql)).join('\n')
+        throw new Fault(`a quiet run wrote to ${written.join(', ')}\n${changes}`)
+      }
+      const faults = await dutyFaults(state.stage, state.rows, state)
+      if (faults.length > 0) throw new Fault(faults.join('\n'))
+      return
+    }
+    last = now
+  }
+  throw new Fault('the world does not come to rest')
+}
