@@ -28,7 +28,10 @@ export async function play(seed: number): Promise<void> {
     const state = stateOf(stage, chance, timed)
     try {
       await playOn(stage, state, seed)
-      if (process.env['CHAOS_DEBUG']) process.stderr.write(`seed ${seed} ${state.diary.filter(one => one.includes("with")).join("; ")} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`)
+      if (process.env['CHAOS_DEBUG'])
+        process.stderr.write(
+          `seed ${seed} ${state.diary.filter(one => one.includes('with')).join('; ')} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`
+        )
     } catch (error) {
       const text = error instanceof Fault ? error.message : (error as Error).stack
       throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`)
@@ -96,7 +99,9 @@ async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
     mishap?.kind === 'kill'
       ? await killOnce(stage, state, manner)
       : await exitCodeOf(() => runOnce(stage, state, manner))
-  state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`)
+  state.diary.push(
+    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`
+  )
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
   // The real command patches no status when it reads files.
@@ -132,7 +137,9 @@ function halfway(state: State, before: Pick<State, 'rows'>, wanted: Outcome): re
   return [...keys].flatMap(key => {
     const found = state.rows.get(key)
     const ways = [before.rows.get(key), wanted.reconciled.get(key), wanted.rows.get(key)]
-    return ways.some(one => agrees(found, one)) ? [] : [`row ${key}: is ${JSON.stringify(found)}, none of ${JSON.stringify(ways)}`]
+    return ways.some(one => agrees(found, one))
+      ? []
+      : [`row ${key}: is ${JSON.stringify(found)}, none of ${JSON.stringify(ways)}`]
   })
 }
 

@@ -181,7 +181,11 @@ function* manifestsOf(world: World): Iterable<object> {
 }
 
 /** The database of a run to which something happens. */
-function troubled(database: Database, mishap: Mishap, { stop, stage }: { stop: AbortController; stage: Stage }): Database {
+function troubled(
+  database: Database,
+  mishap: Mishap,
+  { stop, stage }: { stop: AbortController; stage: Stage }
+): Database {
   let count = 0
   return {
     ...database,

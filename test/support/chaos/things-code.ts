@@ -119,8 +119,7 @@ const flow: Thing = {
     await sql`delete from flow where workspace_id = 'demo' and path = ${path}`
   },
   retired: fields => ({ ...fields, archived: 'true' }),
-  isNeeded: (path, rows) =>
-    startedBy(`flow ${path}`, rows).some(key => rows.get(key)?.['enabled'] === 'true')
+  isNeeded: (path, rows) => startedBy(`flow ${path}`, rows).some(key => rows.get(key)?.['enabled'] === 'true')
 }
 
 const appValue = (text: string) => ({
@@ -159,7 +158,11 @@ async function addAppVersion({ sql }: Table, path: string, { value, summary, pol
      where workspace_id = 'demo' and path = ${path}`
 }
 
-const theirs = JSON.stringify({ execution_mode: 'viewer', on_behalf_of: 'u/bob', on_behalf_of_email: 'bob@example.com' })
+const theirs = JSON.stringify({
+  execution_mode: 'viewer',
+  on_behalf_of: 'u/bob',
+  on_behalf_of_email: 'bob@example.com'
+})
 
 const app: Thing = {
   kind: 'App',
@@ -226,12 +229,23 @@ async function rearm(sql: postgres.Sql, path: string): Promise<void> {
 const schedule: Thing = {
   kind: 'Schedule',
   paths: pathsOf('c'),
-  always: { schedule: ['0 0 3 * * *', '0 30 4 * * *', '0 0 */6 * * *'], target: targets, enabled: ['true', 'true', 'false'] },
+  always: {
+    schedule: ['0 0 3 * * *', '0 30 4 * * *', '0 0 */6 * * *'],
+    target: targets,
+    enabled: ['true', 'true', 'false']
+  },
   maybe: { summary: words, args: words },
   clears: ['args'],
   specOf: (path, { target = '', args, enabled, ...fields }) => {
     const [scriptPath, isFlow] = partsOf(target)
-    return { path, ...fields, scriptPath, isFlow, enabled: enabled === 'true', ...(args !== undefined && { args: { a: args } }) }
+    return {
+      path,
+      ...fields,
+      scriptPath,
+      isFlow,
+      enabled: enabled === 'true',
+      ...(args !== undefined && { args: { a: args } })
+    }
   },
   knowsTime: () => true,
   look: async ({ sql }) => {
@@ -242,11 +256,26 @@ const schedule: Thing = {
     return rows.map(({ path = '', ...fields }) => [path, fields])
   },
   async create({ sql, has }, path, fields) {
-    const { schedule: cron = '0 0 3 * * *', target = targets[0] ?? '', enabled = 'true', args = '', summary = '' } = fields
+    const {
+      schedule: cron = '0 0 3 * * *',
+      target = targets[0] ?? '',
+      enabled = 'true',
+      args = '',
+      summary = ''
+    } = fields
     const [scriptPath, isFlow] = partsOf(target)
     const row = {
-      workspace_id: 'demo', path, edited_by: 'bob', email: 'bob@example.com', schedule: cron, timezone: 'UTC', cron_version: 'v2',
-      enabled: enabled === 'true', script_path: scriptPath, is_flow: isFlow, summary,
+      workspace_id: 'demo',
+      path,
+      edited_by: 'bob',
+      email: 'bob@example.com',
+      schedule: cron,
+      timezone: 'UTC',
+      cron_version: 'v2',
+      enabled: enabled === 'true',
+      script_path: scriptPath,
+      is_flow: isFlow,
+      summary,
       ...(has('schedule', 'permissioned_as') && { permissioned_as: 'u/bob' }),
       ...(args !== '' && { args: { a: args } })
     }

@@ -40,9 +40,7 @@ const folder: Thing = {
      where workspace_id = 'demo' and name = ${name}`,
   drop: ({ sql }, name) => sql`delete from folder where workspace_id = 'demo' and name = ${name}`,
   isNeeded: (name, rows) =>
-    [...rows].some(
-      ([key, { archived }]) => key.split(' ')[1]?.startsWith(`f/${name}/`) && archived !== 'true'
-    )
+    [...rows].some(([key, { archived }]) => key.split(' ')[1]?.startsWith(`f/${name}/`) && archived !== 'true')
 }
 
 const people = ['', 'alice', 'alice,bob', 'bob,carol']
@@ -146,7 +144,8 @@ const variable: Thing = {
        where workspace_id = 'demo' and path = ${path}`
   },
   drop: ({ sql }, path) => sql`delete from variable where workspace_id = 'demo' and path = ${path}`,
-  isNeeded: (path, rows) => [...rows].some(([key, row]) => key.startsWith('Resource ') && row['value'] === `$var:${path}`)
+  isNeeded: (path, rows) =>
+    [...rows].some(([key, row]) => key.startsWith('Resource ') && row['value'] === `$var:${path}`)
 }
 
 /** A resource may keep a secret in a variable at its own path. */
