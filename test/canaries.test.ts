@@ -72,13 +72,12 @@ const manifests = (edition: string): readonly Manifest[] => [
   }),
   cr('Variable', 'inline', { path: 'f/ops/inline', value: `inline-pass-${edition}`, isSecret: true }),
   cr('Variable', 'sealed', { path: 'f/ops/sealed', valueFrom: ref }),
-  // Its owner wants it to be open: so it is in Windmill, and would be in what is kept of it once it is deleted.
-  cr(
-    'Variable',
-    'open',
-    { path: 'f/ops/open', valueFrom: ref, isSecret: false },
-    { annotations: { 'windmill.dev/deletion-policy': 'ignore' } }
-  ),
+  // Its owner wants it to be open: so it is in Windmill, and in what is kept of it once it is deleted; nowhere else.
+  cr('Variable', 'open', {
+    path: 'f/ops/open',
+    valueFrom: { secretKeyRef: { name: 's', key: 'open' } },
+    isSecret: false
+  }),
   cr('Resource', 'fields', {
     path: 'f/ops/fields',
     resourceType: 'c_api',
@@ -183,7 +182,7 @@ test('statuses and events tell of drift and refusals of secrets, and never the s
       await editSecrets(sql)
       for (const one of manifests('two')) cluster.put(one)
       await runJob(['--conflict-policy', 'db-wins'], environment)
-      cluster.put(secret('s', { k: 'long-secret '.repeat(2000), json: 'not-json-at-all' }))
+      cluster.put(secret('s', { k: 'long-secret '.repeat(2000), open: 'open-by-choice', json: 'not-json-at-all' }))
       await runJob([], environment)
       assert.match(
         statusesOf(cluster.list('WindmillVariable')),

@@ -59,7 +59,7 @@ async function hearLedger(sql: postgres.Sql): Promise<void> {
        where schemaname = 'windmill_iac' or tablename in ('audit', 'audit_partitioned')`
     for (const { name } of tables) {
       const rows = await sql.unsafe<{ text: string }[]>(`select to_jsonb(x)::text as text from ${name} x`)
-      for (const { text } of rows) hear(`table ${name}`, text)
+      for (const { text } of rows) hear(`table ${name}`, text, name === 'windmill_iac.deleted')
     }
   } catch {
     // The test ended the database, or its own connection.
