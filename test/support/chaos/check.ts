@@ -117,7 +117,11 @@ export function stateFaults(stage: Stage, world: World, { states }: Outcome): re
 }
 
 /** Duties that hold whatever was done before. */
-export async function dutyFaults({ sql, statuses }: Stage, rows: ReadonlyMap<string, Fields>, world: World): Promise<readonly string[]> {
+export async function dutyFaults(
+  { sql, statuses }: Stage,
+  rows: ReadonlyMap<string, Fields>,
+  world: World
+): Promise<readonly string[]> {
   const versions = await sql<{ path: string }[]>`
     select path from script where workspace_id = 'demo' and not archived group by path having count(*) > 1`
   const jobless = await sql<{ path: string }[]>`
@@ -139,7 +143,9 @@ export async function dutyFaults({ sql, statuses }: Stage, rows: ReadonlyMap<str
   )
   return [
     ...versions.map(({ path }) => `script ${path} has two live versions`),
-    ...jobless.filter(({ path }) => ours.has(`Script ${path}`)).map(({ path }) => `script ${path} waits for a lock that nobody makes`),
+    ...jobless
+      .filter(({ path }) => ours.has(`Script ${path}`))
+      .map(({ path }) => `script ${path} waits for a lock that nobody makes`),
     ...armed.flatMap(({ path, jobs, pinned }) => {
       const row = rows.get(`Schedule ${path}`) ?? {}
       if (!ours.has(`Schedule ${path}`) || isStranded(row, rows)) return []

@@ -21,10 +21,7 @@ const anyCr = (state: State): Cr | undefined =>
 
 /** Fields with chosen values: all that must be stated, and some that may be. */
 function fieldsFor({ chance }: State, { always, maybe }: Thing): Fields {
-  const chosen = [
-    ...Object.entries(always),
-    ...Object.entries(maybe).filter(() => chance.once(2))
-  ]
+  const chosen = [...Object.entries(always), ...Object.entries(maybe).filter(() => chance.once(2))]
   return Object.fromEntries(chosen.map(([field, values]) => [field, chance.pick(values)]))
 }
 
@@ -173,6 +170,26 @@ const changeSecret: Deed = state => {
 
 /** More often what happens more often. */
 export const manifestDeeds: readonly Deed[] = [
-  create, create, create, edit, edit, edit, rename, rename, swap, remove, remove, handOver, renew, spoil, mend, mend,
-  annotate, annotate, pause, changeSecret, annotateNamespace, set
+  create,
+  create,
+  create,
+  edit,
+  edit,
+  edit,
+  rename,
+  rename,
+  swap,
+  remove,
+  remove,
+  handOver,
+  renew,
+  spoil,
+  mend,
+  mend,
+  annotate,
+  annotate,
+  pause,
+  changeSecret,
+  annotateNamespace,
+  set
 ]

@@ -2,8 +2,8 @@
 import type postgres from 'postgres'
 import { asWorkerStores } from '../flow-worker.ts'
 import { pushNext } from '../worker.ts'
-import type { Deed } from './edit-crs.ts'
 import { lookAtRows } from './check.ts'
+import type { Deed } from './edit-crs.ts'
 import { thingOf, things } from './stage.ts'
 import type { State } from './state.ts'
 import { type Fields, keyOf, nameOf } from './words.ts'
@@ -60,7 +60,9 @@ const createRow: Deed = async state => {
   const path = state.chance.pick(thing.paths)
   const rows = await lookAtRows(state.stage)
   if (rows.has(keyOf(thing.kind, path))) return undefined
-  const fields = Object.fromEntries(Object.entries(thing.always).map(([field, values]) => [field, state.chance.pick(values)]))
+  const fields = Object.fromEntries(
+    Object.entries(thing.always).map(([field, values]) => [field, state.chance.pick(values)])
+  )
   if (thing.lacks?.(fields, rows)) return undefined
   await thing.create(state.stage, path, fields)
   return `bob creates ${thing.kind} ${path} ${JSON.stringify(fields)}`
@@ -71,7 +73,8 @@ const archive: Deed = async state => {
   if (rows.length === 0) return undefined
   const [kind = '', path = ''] = state.chance.pick(rows).split(' ')
   const table = state.stage.sql(kind.toLowerCase())
-  await state.stage.sql`update ${table} set archived = true where workspace_id = 'demo' and path = ${path} and not archived`
+  await state.stage
+    .sql`update ${table} set archived = true where workspace_id = 'demo' and path = ${path} and not archived`
   return `bob archives ${kind} ${path}`
 }
 
@@ -113,7 +116,8 @@ async function storeFlow({ stage: { sql, has } }: State, version: string, path: 
   if (!row) return
   const text = JSON.stringify(asWorkerStores(row['value'] as Record<string, unknown>))
   await sql`update flow_version set value = ${text}::text::jsonb where id = ${version}`
-  if (row['live']) await sql`update flow set value = ${text}::text::jsonb where workspace_id = 'demo' and path = ${path}`
+  if (row['live'])
+    await sql`update flow set value = ${text}::text::jsonb where workspace_id = 'demo' and path = ${path}`
   if (has('flow', 'lock_error_logs'))
     await sql`update flow set lock_error_logs = null where workspace_id = 'demo' and path = ${path}`
 }
@@ -192,6 +196,22 @@ const releaseElsewhere: Deed = async state => {
 }
 
 export const rowDeeds: readonly Deed[] = [
-  editRow, editRow, editOurs, editOurs, editOurs, dropRow, createRow, createRow, archive, lock, lock, lock, fire, fire, loseJob,
-  loseLedger, claimElsewhere, releaseElsewhere
+  editRow,
+  editRow,
+  editOurs,
+  editOurs,
+  editOurs,
+  dropRow,
+  createRow,
+  createRow,
+  archive,
+  lock,
+  lock,
+  lock,
+  fire,
+  fire,
+  loseJob,
+  loseLedger,
+  claimElsewhere,
+  releaseElsewhere
 ]

@@ -1,6 +1,7 @@
 /** The rules, written from the architecture (§3, §5) and the contract alone: what one whole run must make of a world. */
-import { type Claim, type Cr, type Fields, keyOf, nameOf, type Policy, type Thing, type World } from './words.ts'
+
 import { startedBy } from './things-code.ts'
+import { type Claim, type Cr, type Fields, keyOf, nameOf, type Policy, type Thing, type World } from './words.ts'
 
 export interface Outcome {
   /** After the last wave of writes, before anything is deleted. */
@@ -45,7 +46,11 @@ const annotation = (cr: Cr, name: string): string => cr.annotations[name] ?? ''
 export const isPaused = (cr: Cr | undefined): boolean => cr?.annotations['reconcile'] === 'disabled'
 
 /** Object before namespace before settings. */
-function policyOf(world: World, cr: Pick<Cr, 'namespace' | 'annotations'>, name: 'conflict' | 'deletion' | 'adopt'): string {
+function policyOf(
+  world: World,
+  cr: Pick<Cr, 'namespace' | 'annotations'>,
+  name: 'conflict' | 'deletion' | 'adopt'
+): string {
   const key = name === 'adopt' ? name : `${name}-policy`
   return cr.annotations[key] || world.namespaces.get(cr.namespace)?.[key] || world.settings[name]
 }
@@ -103,7 +108,8 @@ function settle(draft: Draft, thing: Thing, cr: Cr, stated: Fields): void {
   if (!verdict.owns) return
   if (verdict.writes) {
     const { orphan: _, ...rest } = live ?? {}
-    draft.rows.set(target, { ...rest, ...wantOf(thing, stated, claim) })
+    const drops = claim?.base['secret'] && stated['secret'] === '' && !claim.isReleased
+    draft.rows.set(target, { ...rest, ...wantOf(thing, stated, claim), ...(drops && { orphan: '' }) })
   }
   for (const [key, other] of draft.claims) {
     if (other.owner === nameOf(cr) && key !== target && !other.isOther) draft.claims.set(key, { ...other, owner: '' })
@@ -127,7 +133,8 @@ function wantOf(thing: Thing, stated: Fields, claim: Claim | undefined): Fields 
   return { ...stated, ...Object.fromEntries(gone.map(field => [field, ''])) }
 }
 
-const holds = (live: Fields, want: Fields): boolean => Object.entries(want).every(([field, value]) => live[field] === value)
+const holds = (live: Fields, want: Fields): boolean =>
+  Object.entries(want).every(([field, value]) => live[field] === value)
 const equals = (a: Fields, b: Fields): boolean => Object.keys(a).length === Object.keys(b).length && holds(a, b)
 
 interface Situation {
@@ -196,7 +203,8 @@ function prune(draft: Draft, thing: Thing): void {
       !draft.world.crs.has(claim.owner)
   )
   const going = new Set(gone.filter(([key, claim]) => isDeleted(draft, thing, key, claim)).map(([key]) => key))
-  for (const [key, claim] of gone) part(draft, thing, { key, claim: thing.isKept ? { ...claim, deletion: 'ignore' } : claim, going })
+  for (const [key, claim] of gone)
+    part(draft, thing, { key, claim: thing.isKept ? { ...claim, deletion: 'ignore' } : claim, going })
 }
 
 const isTouched = (draft: Draft, key: string, claim: Claim): boolean => !holds(draft.rows.get(key) ?? {}, claim.base)
@@ -211,9 +219,7 @@ function isDeleted(draft: Draft, thing: Thing, key: string, claim: Claim): boole
 }
 
 const isLeft = (draft: Draft, key: string, claim: Claim): boolean =>
-  claim.deletion !== 'ignore' &&
-  conflictOf(draft, claim) !== 'crd-wins' &&
-  isTouched(draft, key, claim)
+  claim.deletion !== 'ignore' && conflictOf(draft, claim) !== 'crd-wins' && isTouched(draft, key, claim)
 
 interface Parting {
   readonly key: string

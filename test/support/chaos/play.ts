@@ -20,18 +20,15 @@ const QUIET_RUNS = 5
 
 export async function play(seed: number): Promise<void> {
   const release = releases[seed % releases.length] as Release
-  const t0 = performance.now()
   await withStage(release, async stage => {
-    const t1 = performance.now()
     const chance = chanceOf(seed)
     const timed = new Set(things.filter(one => one.knowsTime(stage)).map(one => one.kind))
     const state = stateOf(stage, chance, timed)
     try {
       await playOn(stage, state, seed)
-      if (process.env['CHAOS_DEBUG']) process.stderr.write(`seed ${seed} ${state.diary.filter(one => one.includes("with")).join("; ")} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`)
     } catch (error) {
       const text = error instanceof Fault ? error.message : (error as Error).stack
-      throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`)
+      throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`, { cause: error })
     }
   })
 }
@@ -96,31 +93,36 @@ async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
     mishap?.kind === 'kill'
       ? await killOnce(stage, state, manner)
       : await exitCodeOf(() => runOnce(stage, state, manner))
-  state.diary.push(`run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`)
+  state.diary.push(
+    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`
+  )
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
   // The real command patches no status when it reads files.
   const isWhole = exitCode < 4 && mishap?.kind !== 'kill'
   if (!isWhole && !mishap) throw new Fault(`the run ended with ${exitCode}`)
-  const faults = isWhole
-    ? [
-        ...rowFaults(state.rows, wanted.rows),
-        ...claimFaults(state.claims, wanted.claims, before.claims),
-        ...stateFaults(stage, state, wanted),
-        ...(exitCode === wanted.exitCode ? [] : [`exit code is ${exitCode}, must be ${wanted.exitCode}`])
-      ]
-    : halfway(state, before, wanted)
+  const faults = isWhole ? wholeFaults(state, { before, wanted, exitCode }) : halfway(state, before, wanted)
   if (faults.length > 0) throw new Fault(faults.join('\n'))
   return wanted
 }
 
+interface Ended {
+  readonly before: Pick<State, 'claims'>
+  readonly wanted: Outcome
+  readonly exitCode: number
+}
+
+const wholeFaults = (state: State, { before, wanted, exitCode }: Ended): readonly string[] => [
+  ...rowFaults(state.rows, wanted.rows),
+  ...claimFaults(state.claims, wanted.claims, before.claims),
+  ...stateFaults(state.stage, state, wanted),
+  ...(exitCode === wanted.exitCode ? [] : [`exit code is ${exitCode}, must be ${wanted.exitCode}`])
+]
+
 async function exitCodeOf(work: () => ReturnType<typeof runOnce>): Promise<number> {
   try {
-    const report = await work()
-    if (process.env['CHAOS_DEBUG'] && report.run.error) process.stderr.write(`${JSON.stringify(report.run.error)}\n`)
-    return report.run.exitCode
+    return (await work()).run.exitCode
   } catch (error) {
-    if (process.env['CHAOS_DEBUG']) process.stderr.write(`${String(error)}\n`)
     if (error instanceof SyncError) return 4
     throw error
   }
@@ -132,23 +134,23 @@ function halfway(state: State, before: Pick<State, 'rows'>, wanted: Outcome): re
   return [...keys].flatMap(key => {
     const found = state.rows.get(key)
     const ways = [before.rows.get(key), wanted.reconciled.get(key), wanted.rows.get(key)]
-    return ways.some(one => agrees(found, one)) ? [] : [`row ${key}: is ${JSON.stringify(found)}, none of ${JSON.stringify(ways)}`]
+    return ways.some(one => agrees(found, one))
+      ? []
+      : [`row ${key}: is ${JSON.stringify(found)}, none of ${JSON.stringify(ways)}`]
   })
 }
 
 async function comeToRest(state: State): Promise<void> {
   let last = ''
   for (let runs = 0; runs < QUIET_RUNS; runs++) {
-    const [photo, writes] = [await photograph(state.stage.sql), await writesOf(state.stage.sql)]
-    const outcome = await runAndCheck(state, { batchSize: 500 })
-    const now = JSON.stringify([[...state.rows], [...outcome.states], [...state.claims]])
+    const { sql } = state.stage
+    const [photo, writes] = [await photograph(sql), await writesOf(sql)]
+    const { states } = await runAndCheck(state, { batchSize: 500 })
+    const now = JSON.stringify([[...state.rows], [...states], [...state.claims]])
     if (now === last) {
-      const more = await writesOf(state.stage.sql)
-      const written = Object.keys(more).filter(table => more[table] !== writes[table])
-      if (written.length > 0) {
-        const changes = changesOf(photo, await photograph(state.stage.sql)).join('\n')
-        throw new Fault(`a quiet run wrote to ${written.join(', ')}\n${changes}`)
-      }
+      const written = await writtenSince(sql, writes)
+      const changes = changesOf(photo, await photograph(sql))
+      if (written.length > 0) throw new Fault([`a quiet run wrote to ${written.join(', ')}`, ...changes].join('\n'))
       const faults = await dutyFaults(state.stage, state.rows, state)
       if (faults.length > 0) throw new Fault(faults.join('\n'))
       return
@@ -156,4 +158,9 @@ async function comeToRest(state: State): Promise<void> {
     last = now
   }
   throw new Fault('the world does not come to rest')
+}
+
+async function writtenSince(sql: Stage['sql'], before: Readonly<Record<string, number>>): Promise<readonly string[]> {
+  const after = await writesOf(sql)
+  return Object.keys(after).filter(table => after[table] !== before[table])
 }

@@ -19,7 +19,9 @@ export function chaos(part: number, parts: number): void {
       }
     }
     if (failures.length === 0) return
-    const error = new Error(`${failures.length} of ${seeds.length} seeds failed\n${failures.slice(0, shown).join('\n\n')}`)
+    const error = new Error(
+      `${failures.length} of ${seeds.length} seeds failed\n${failures.slice(0, shown).join('\n\n')}`
+    )
     error.stack = error.message
     throw error
   })

@@ -17,11 +17,17 @@ import { projectFolder, runMain, withManifests } from '../job.ts'
 import type { Release } from '../windmill.ts'
 import { codeThings } from './things-code.ts'
 import { plainThings, workspaceKey } from './things-plain.ts'
-import { type Cr, type Fields, nameOf, type Table, type World } from './words.ts'
+import { schedule } from './things-schedule.ts'
+import type { Cr, Fields, Table, Thing, World } from './words.ts'
 
 export const CLUSTER = 'chaos'
-export const things = [...plainThings, ...codeThings]
-export const thingOf = (kind: string) => things.find(one => one.kind === kind) ?? things[0]!
+/** In the order of waves. */
+export const things: readonly Thing[] = [...plainThings, ...codeThings, schedule]
+export function thingOf(kind: string): Thing {
+  const found = things.find(one => one.kind === kind)
+  if (!found) throw new Error(`there is no kind ${kind}`)
+  return found
+}
 
 export interface Stage extends Table {
   readonly release: Release
@@ -181,7 +187,11 @@ function* manifestsOf(world: World): Iterable<object> {
 }
 
 /** The database of a run to which something happens. */
-function troubled(database: Database, mishap: Mishap, { stop, stage }: { stop: AbortController; stage: Stage }): Database {
+function troubled(
+  database: Database,
+  mishap: Mishap,
+  { stop, stage }: { stop: AbortController; stage: Stage }
+): Database {
   let count = 0
   return {
     ...database,
@@ -253,5 +263,3 @@ export function listedOf(cr: Cr): Listed {
     origin: ''
   }
 }
-
-export const statusOf = (stage: Stage, cr: Cr): string | undefined => stage.statuses.get(nameOf(cr))?.state

@@ -7,17 +7,17 @@ const key = cipherKey(workspaceKey, '')
 
 /** Names of Secrets. */
 export const secretNames = ['s-one', 's-two']
-const words = ['one', 'two', 'three', 'four']
+export const words = ['one', 'two', 'three', 'four']
 
 /** Items live below these two; a third folder is always empty. */
 const roots = ['f/fa', 'f/fb']
 export const pathsOf = (letter: string): readonly string[] =>
   roots.flatMap(root => [1, 2].map(n => `${root}/${letter}${n}`))
 
-const texts = (rows: readonly Readonly<Record<string, unknown>>[]): readonly (readonly [string, Fields])[] =>
+const texts = (rows: readonly Readonly<Record<string, string | null>>[]): readonly (readonly [string, Fields])[] =>
   rows.map(({ at, ...fields }) => [
-    String(at),
-    Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value === null ? '' : String(value)]))
+    at ?? '',
+    Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value ?? '']))
   ])
 
 const folder: Thing = {
@@ -40,9 +40,7 @@ const folder: Thing = {
      where workspace_id = 'demo' and name = ${name}`,
   drop: ({ sql }, name) => sql`delete from folder where workspace_id = 'demo' and name = ${name}`,
   isNeeded: (name, rows) =>
-    [...rows].some(
-      ([key, { archived }]) => key.split(' ')[1]?.startsWith(`f/${name}/`) && archived !== 'true'
-    )
+    [...rows].some(([key, { archived }]) => key.split(' ')[1]?.startsWith(`f/${name}/`) && archived !== 'true')
 }
 
 const people = ['', 'alice', 'alice,bob', 'bob,carol']
@@ -146,7 +144,8 @@ const variable: Thing = {
        where workspace_id = 'demo' and path = ${path}`
   },
   drop: ({ sql }, path) => sql`delete from variable where workspace_id = 'demo' and path = ${path}`,
-  isNeeded: (path, rows) => [...rows].some(([key, row]) => key.startsWith('Resource ') && row['value'] === `$var:${path}`)
+  isNeeded: (path, rows) =>
+    [...rows].some(([key, row]) => key.startsWith('Resource ') && row['value'] === `$var:${path}`)
 }
 
 /** A resource may keep a secret in a variable at its own path. */
