@@ -9,7 +9,7 @@ import { type Outcome, predict } from './model.ts'
 import { chanceOf } from './random.ts'
 import { foreignRows, killOnce, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
 import { type State, stateOf } from './state.ts'
-import { type Cr, type Fields, nameOf } from './words.ts'
+import { type Cr, everything, type Fields, nameOf, type Scope } from './words.ts'
 
 /** What the rules do not allow. */
 class Fault extends Error {}
@@ -77,24 +77,40 @@ const policyIn = (one: Fields | Cr): string => {
   return annotations['conflict-policy'] ?? ''
 }
 
+const scopeFor = ({ chance }: State): Scope => ({
+  namespace: chance.pick(['', 'demo', 'team']),
+  kind: chance.once(3) ? chance.pick(things).kind : '',
+  isGuarded: chance.once(2)
+})
+
 const mannerFor = (state: State, seed: number): Manner => ({
   batchSize: state.chance.pick([1, 2, 500]),
+  scope: state.chance.once(4) ? scopeFor(state) : everything,
   ...(state.chance.once(3) && { mishap: mishapFor(state, seed) })
 })
 
+const shown = (scope: Scope): string =>
+  [
+    scope.namespace && ` of namespace ${scope.namespace}`,
+    scope.kind && ` of kind ${scope.kind}`,
+    scope.isGuarded && ' with the guard'
+  ]
+    .filter(Boolean)
+    .join('')
+
 async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
   const { stage } = state
-  const { mishap, batchSize } = manner
+  const { mishap, batchSize, scope } = manner
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [state.claims])
   const before = { rows: state.rows, claims: state.claims }
-  const wanted = predict(state, things)
+  const wanted = predict(state, things, scope)
   const exitCode =
     mishap?.kind === 'kill'
       ? await killOnce(stage, state, manner)
       : await exitCodeOf(() => runOnce(stage, state, manner))
   state.diary.push(
-    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`
+    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}${shown(scope)}, batches of ${batchSize}: exit ${exitCode}`
   )
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
@@ -145,7 +161,7 @@ async function comeToRest(state: State): Promise<void> {
   for (let runs = 0; runs < QUIET_RUNS; runs++) {
     const { sql } = state.stage
     const [photo, writes] = [await photograph(sql), await writesOf(sql)]
-    const { states } = await runAndCheck(state, { batchSize: 500 })
+    const { states } = await runAndCheck(state, { batchSize: 500, scope: everything })
     const now = JSON.stringify([[...state.rows], [...states], [...state.claims]])
     if (now === last) {
       const written = await writtenSince(sql, writes)
