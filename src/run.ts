@@ -10,16 +10,19 @@ import { pruneKind } from './prune.ts'
 import { reconcileKind } from './reconcile.ts'
 import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
-import { isWatched, selectKinds } from './scope.ts'
+import { isWatched } from './scope.ts'
 import { engineView, isOwned, type Session, type World } from './session.ts'
-import { listKind, type Surveyed, survey } from './survey.ts'
+import { type Listing, listKinds, type Surveyed, survey } from './survey.ts'
 
 export async function run(config: Config, world: World, footing: Footing): Promise<Report> {
   const startedAt = new Date()
+  // The cluster lists while the database tells the ledger.
+  const listing = listKinds(config, world)
+  listing.catch(() => {})
   const session = await begin(config, world, footing)
   let error: SyncError | undefined
   try {
-    const surveyed = await surveyAll(session)
+    const surveyed = await surveyAll(session, await listing)
     await preflight(session, surveyed)
     await reconcileAll(session, surveyed)
     await pruneAll(session, surveyed)
@@ -34,19 +37,15 @@ export async function run(config: Config, world: World, footing: Footing): Promi
   return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
 }
 
-/** Lists all kinds at once, then finds out what may have changed. */
-async function surveyAll(session: Session): Promise<readonly Surveyed[]> {
-  const { config, source } = session
-  const wanted = selectKinds(session.kinds, config.kinds)
-  const listings = await Promise.all(wanted.map(async kind => ({ kind, listing: await listKind(session, kind) })))
-  const names = new Set([
-    ...listings.flatMap(({ listing }) => (listing ?? []).map(one => one.namespace)),
-    ...ownedNamespaces(session)
-  ])
+/** Finds out what may have changed, once it is known which policies the namespaces have. */
+async function surveyAll(session: Session, listings: readonly Listing[]): Promise<readonly Surveyed[]> {
+  const { source } = session
+  const names = new Set(ownedNamespaces(session))
+  for (const { listed } of listings) if (Array.isArray(listed)) for (const { namespace } of listed) names.add(namespace)
   for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
   for (const stray of source.strays()) tellStray(session, stray)
   // As many at once as there are connections; over a slow network the round trips are what takes time.
-  return Promise.all(listings.map(({ kind, listing }) => survey(session, kind, listing)))
+  return Promise.all(listings.map(one => survey(session, one)))
 }
 
 /** Policies of a namespace hold for its rows, also when its last CR is gone. */

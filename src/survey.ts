@@ -1,6 +1,7 @@
 /** The first stage: what is listed, and which of it may differ from the database. Marks only ever save work. */
 import pLimit from 'p-limit'
-import { SyncError } from './errors.ts'
+import type { Config } from './config.ts'
+import { SyncError, scopeOf } from './errors.ts'
 import { canonical, fingerprintOf } from './fingerprint.ts'
 import {
   type AnyKind,
@@ -12,8 +13,8 @@ import {
   type Target,
   targetKey
 } from './model.ts'
-import { isWatched, matches, shardOf } from './scope.ts'
-import { engineView, isOwned, type Session } from './session.ts'
+import { isWatched, matches, selectKinds, shardOf } from './scope.ts'
+import { engineView, isOwned, type Session, type World } from './session.ts'
 import { isAllowed, isPathAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
 
 /** One kind as this run found it. */
@@ -37,39 +38,44 @@ const ENGINE_RULES = 1
 /** How many targets are asked for at once: bounds the size of one query's parameter and answer. */
 const TOKENS_AT_ONCE = 10_000
 
-/** Lists a kind; a failure is the kind's error, never "no objects". */
-export async function listKind(
-  session: Session,
-  kind: Pick<AnyKind, 'kind' | 'plural'>
-): Promise<readonly Listed[] | undefined> {
-  try {
-    return await session.source.list(kind)
-  } catch (error) {
-    if (!(error instanceof SyncError) || session.signal.aborted) throw error
-    if (error.code !== 'ListFailed' && error.code !== 'ListForbidden' && error.code !== 'CrdMissing') throw error
-    session.log.error('kind not listed', { kind: kind.kind, reason: error.code, error: error.message })
-    session.outcomes.add({
-      op: 'error',
-      kind: kind.kind,
-      namespace: '',
-      name: '',
-      workspace: '',
-      path: '',
-      state: 'Error',
-      reason: error.code,
-      message: error.message
-    })
-    return undefined
+/** A kind's CRs, or why they could not be listed: that kind's error, never "no objects". */
+export interface Listing {
+  readonly kind: AnyKind
+  readonly listed: readonly Listed[] | SyncError
+}
+
+/** Lists the wanted kinds, all at once. Throws what concerns more than one kind. */
+export function listKinds(config: Config, { source, kinds, signal }: World): Promise<readonly Listing[]> {
+  const list = async (kind: AnyKind): Promise<Listing> => {
+    try {
+      return { kind, listed: await source.list(kind) }
+    } catch (error) {
+      if (!(error instanceof SyncError) || signal.aborted || scopeOf(error.code) !== 'kind') throw error
+      return { kind, listed: error }
+    }
   }
+  return Promise.all(selectKinds(kinds, config.kinds).map(list))
+}
+
+function tellUnlisted({ log, outcomes }: Session, { kind }: AnyKind, error: SyncError): void {
+  log.error('kind not listed', { kind, reason: error.code, error: error.message })
+  outcomes.add({
+    op: 'error',
+    kind,
+    namespace: '',
+    name: '',
+    workspace: '',
+    path: '',
+    state: 'Error',
+    reason: error.code,
+    message: error.message
+  })
 }
 
 /** Sorts a kind's CRs into those to compare and those whose marks stand still. */
-export async function survey(
-  session: Session,
-  kind: AnyKind,
-  listing: readonly Listed[] | undefined
-): Promise<Surveyed> {
-  const all = listing ?? []
+export async function survey(session: Session, { kind, listed: found }: Listing): Promise<Surveyed> {
+  if (found instanceof SyncError) tellUnlisted(session, kind, found)
+  const all = found instanceof SyncError ? [] : found
   const selected = all.filter(one => matches(one.labels, session.config.selector))
   const versions = await referencedVersions(session, kind, selected)
   const changed: Listed[] = []
@@ -98,7 +104,8 @@ export async function survey(
     changed,
     total: all.length,
     placed: placedIn(session, kind, selected),
-    incomplete: listing === undefined || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
+    incomplete:
+      found instanceof SyncError || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
   }
   const chosen = new Set(selected)
   reserveOwned(session, surveyed, selected.length < all.length ? all.filter(one => !chosen.has(one)) : [])

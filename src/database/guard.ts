@@ -15,10 +15,12 @@ export interface Inspected {
 
 /** What a run does to tables; those that a release lacks are left out. S, I, U, D: the rights. */
 const rights: Readonly<Record<string, string>> = {
-  S: '_sqlx_migrations windmill_migrations worker_ping email_to_igroup instance_group',
-  SI: 'workspace_key workspace_invite v2_job_runtime v2_job_status job_perms folder_permission_history group_permission_history trashbin',
-  SIU: 'workspace workspace_settings usr password audit audit_partitioned deployment_metadata',
-  SIUD: 'script flow flow_version app app_version variable resource resource_type schedule folder group_ usr_to_group workspace_env draft dependency_map workspace_runnable_dependencies v2_job v2_job_queue'
+  S: '_sqlx_migrations windmill_migrations worker_ping email_to_igroup instance_group global_settings v2_job_completed flow_version_lite app_version_lite workspace_runnable_dependencies',
+  SI: 'workspace_key v2_job_runtime v2_job_status concurrency_counter folder_permission_history group_permission_history trashbin runnable_settings concurrency_settings debouncing_settings',
+  SID: 'workspace_invite job_perms concurrency_key',
+  SIU: 'workspace workspace_settings usr password audit audit_partitioned',
+  SD: 'asset capture capture_config app_bundles lock_hash',
+  SIUD: 'script flow flow_version app app_version variable resource resource_type schedule folder group_ usr_to_group workspace_env draft dependency_map deployment_metadata v2_job v2_job_queue'
 }
 const words: Readonly<Record<string, Privilege>> = { S: 'SELECT', I: 'INSERT', U: 'UPDATE', D: 'DELETE' }
 
