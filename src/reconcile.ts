@@ -56,15 +56,16 @@ async function reconcileWindow(
   const { admitted, refused, evicted, postponed, paused } = await admit(session, kind, manifests)
   for (const listed of paused) tellPaused(session, kind, listed)
   const limit = pLimit(session.connections)
+  const late: Refused[] = [...refused]
   const batches = batchesOf(kind, admitted, session.config.batchSize).map(batch =>
-    limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, batch, ATTEMPTS)))
+    limit(async () => (session.signal.aborted ? undefined : reconcileBatch(session, kind, { batch, late }, ATTEMPTS)))
   )
   // Settled means settled, also after a failure: nothing goes on writing behind the caller.
   await Promise.allSettled(batches)
   await Promise.all(batches)
   // After the batches: whoever lost a target to one of them has no entry any more, and what is said of him gets a new one.
-  await refuse(session, kind, refused)
-  const lost = evicted.filter(one => !refused.some(({ listed }) => isSameObject(listed, one.listed)))
+  await refuse(session, kind, late)
+  const lost = evicted.filter(one => !late.some(({ listed }) => isSameObject(listed, one.listed)))
   session.outcomes.keep(-lost.filter(one => !session.outcomes.has(one.listed)).length)
   await refuse(session, kind, lost)
   return postponed
@@ -72,15 +73,21 @@ async function reconcileWindow(
 
 const isSameObject = (a: Listed, b: Listed): boolean => a.namespace === b.namespace && a.name === b.name
 
+interface Work {
+  readonly batch: readonly Admitted[]
+  /** Who got nothing: told when the window is done. */
+  readonly late: Refused[]
+}
+
 async function reconcileBatch(
   session: Session,
   kind: AnyKind,
-  batch: readonly Admitted[],
+  { batch, late }: Work,
   attempts: number
 ): Promise<void> {
   const { decided, refused } = await compare(session, kind, batch)
   const foreign = decided.filter(one => !one.decision.own)
-  await refuse(session, kind, [...refused, ...foreign.map(refusalOf)])
+  late.push(...refused, ...foreign.map(refusalOf))
   const ours = decided.filter(one => one.decision.own)
   if (session.dry) {
     for (const one of ours) preview(session, kind, one)
@@ -92,8 +99,8 @@ async function reconcileBatch(
   const failed = applied.flatMap(one => ('error' in one ? [{ ...refusalOf(one.done), error: one.error }] : []))
   const stale = applied.flatMap(one => ('stale' in one ? [one.done.admitted] : []))
   const hopeless = attempts > 1 ? [] : stale.map(({ input }) => ({ ...input, error: changedMeanwhile() }))
-  await refuse(session, kind, [...failed, ...blocked, ...hopeless])
-  if (stale.length > 0 && attempts > 1) await reconcileBatch(session, kind, stale, attempts - 1)
+  late.push(...failed, ...blocked, ...hopeless)
+  if (stale.length > 0 && attempts > 1) await reconcileBatch(session, kind, { batch: stale, late }, attempts - 1)
 }
 
 /** Thousands of lock jobs at once starve an instance of workers: what goes beyond the limit waits for the next run. */

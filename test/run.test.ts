@@ -87,6 +87,20 @@ test(
 )
 
 test(
+  'who may not take over the new target while another takes the old one is told once, and then nothing is written',
+  withBench(async ({ run, sql }) => {
+    await run([workspace, at('old', 'one', 1), at('young', 'two', 2)])
+    await sql`insert into variable (workspace_id, path, value) values ('demo', 'f/ops/theirs', 'by hand')`
+    const moved = [workspace, at('old', 'two', 1), at('young', 'theirs', 2)]
+    const report = await run(moved, '--max-deletes', '100%', '--adopt', 'identical')
+    assert.is(reasonOf(report, 'young'), 'ExistsAlready')
+    const before = await writesOf(sql)
+    assert.is(reasonOf(await run(moved, '--adopt', 'identical'), 'young'), 'ExistsAlready')
+    assert.equal(await writesOf(sql), before)
+  })
+)
+
+test(
   'a broken manifest whose target an older one takes over is told what is broken',
   withBench(async ({ run }) => {
     await run([workspace, at('old', 'one', 1), at('young', 'two', 2)])

@@ -1,7 +1,17 @@
 /** The rules, written from the architecture (§3, §5) and the contract alone: what one whole run must make of a world. */
 
 import { startedBy } from './things-code.ts'
-import { type Claim, type Cr, type Fields, keyOf, nameOf, type Policy, type Thing, type World } from './words.ts'
+import {
+  type Claim,
+  type Cr,
+  type Fields,
+  keyOf,
+  nameOf,
+  type Policy,
+  type Scope,
+  type Thing,
+  type World
+} from './words.ts'
 
 export interface Outcome {
   /** After the last wave of writes, before anything is deleted. */
@@ -15,6 +25,7 @@ export interface Outcome {
 
 interface Draft {
   readonly world: World
+  readonly scope: Scope
   readonly rows: Map<string, Fields>
   readonly claims: Map<string, Claim>
   readonly states: Map<string, string>
@@ -22,24 +33,29 @@ interface Draft {
   readonly wanted: Set<string>
   /** Something is in Conflict that is no CR. */
   leftovers: number
+  /** A kind was not pruned, because it lists empty. */
+  isRefused: boolean
 }
 
 /** `things` in the order of waves. */
-export function predict(world: World, things: readonly Thing[]): Outcome {
+export function predict(world: World, all: readonly Thing[], scope: Scope): Outcome {
+  const things = all.filter(({ kind }) => scope.kind === '' || scope.kind === kind)
   const draft: Draft = {
     world,
+    scope,
     rows: new Map(world.rows),
     claims: new Map(world.claims),
     states: new Map(),
     wanted: new Set(),
-    leftovers: 0
+    leftovers: 0,
+    isRefused: false
   }
   for (const thing of things) reconcile(draft, thing)
   const reconciled = new Map(draft.rows)
   for (const thing of things.toReversed()) prune(draft, thing)
   const { rows, claims, states, leftovers } = draft
   const isBad = leftovers > 0 || [...states.values()].some(state => state === 'Error' || state === 'Conflict')
-  return { reconciled, rows, claims, states, exitCode: isBad ? 1 : 0 }
+  return { reconciled, rows, claims, states, exitCode: draft.isRefused ? 3 : isBad ? 1 : 0 }
 }
 
 const annotation = (cr: Cr, name: string): string => cr.annotations[name] ?? ''
@@ -59,12 +75,18 @@ function policyOf(
 const byAge = (a: Cr, b: Cr): number =>
   `${a.createdAt} ${a.namespace}/${a.name}` < `${b.createdAt} ${b.namespace}/${b.name}` ? -1 : 1
 
+const isSeen = ({ scope }: Draft, { namespace }: { readonly namespace: string }): boolean =>
+  scope.namespace === '' || scope.namespace === namespace
+const isOwned = ({ owner, isOther, isReleased }: Claim): boolean => owner !== '' && !isOther && !isReleased
+
 const ownedBy = (claims: ReadonlyMap<string, Claim>, cr: Cr): string | undefined =>
   [...claims].find(([, claim]) => !claim.isOther && !claim.isReleased && claim.owner === nameOf(cr))?.[0]
 
 function reconcile(draft: Draft, thing: Thing): void {
-  const crs = [...draft.world.crs.values()].filter(cr => cr.kind === thing.kind).sort(byAge)
-  const taken = new Map<string, Cr>()
+  const { crs: all, claims } = draft.world
+  const crs = [...all.values()].filter(cr => cr.kind === thing.kind && isSeen(draft, cr)).sort(byAge)
+  // Whoever is out of sight keeps what is his, whatever his age.
+  const taken = new Set([...claims].filter(([, claim]) => isOwned(claim) && !isSeen(draft, claim)).map(([key]) => key))
   const winners: Cr[] = []
   for (const cr of crs) {
     const isHeld = cr.isInvalid || isPaused(cr)
@@ -75,7 +97,7 @@ function reconcile(draft: Draft, thing: Thing): void {
       draft.states.set(nameOf(cr), cr.isInvalid ? 'Error' : 'Conflict')
       continue
     }
-    taken.set(target, cr)
+    taken.add(target)
     draft.wanted.add(target)
     if (!isHeld) winners.push(cr)
   }
@@ -108,7 +130,8 @@ function settle(draft: Draft, thing: Thing, cr: Cr, stated: Fields): void {
   if (!verdict.owns) return
   if (verdict.writes) {
     const { orphan: _, ...rest } = live ?? {}
-    draft.rows.set(target, { ...rest, ...wantOf(thing, stated, claim) })
+    const drops = claim?.base['secret'] && stated['secret'] === '' && !claim.isReleased
+    draft.rows.set(target, { ...rest, ...wantOf(thing, stated, claim), ...(drops && { orphan: '' }) })
   }
   for (const [key, other] of draft.claims) {
     if (other.owner === nameOf(cr) && key !== target && !other.isOther) draft.claims.set(key, { ...other, owner: '' })
@@ -196,11 +219,17 @@ function prune(draft: Draft, thing: Thing): void {
   const gone: readonly (readonly [string, Claim])[] = [...draft.claims].filter(
     ([key, claim]) =>
       key.startsWith(`${thing.kind} `) &&
+      isSeen(draft, claim) &&
       !claim.isOther &&
       !claim.isReleased &&
       !draft.wanted.has(key) &&
       !draft.world.crs.has(claim.owner)
   )
+  const listed = [...draft.world.crs.values()].filter(cr => cr.kind === thing.kind && isSeen(draft, cr))
+  if (draft.scope.isGuarded && listed.length === 0 && gone.some(([, claim]) => claim.deletion !== 'ignore')) {
+    draft.isRefused = true
+    return
+  }
   const going = new Set(gone.filter(([key, claim]) => isDeleted(draft, thing, key, claim)).map(([key]) => key))
   for (const [key, claim] of gone)
     part(draft, thing, { key, claim: thing.isKept ? { ...claim, deletion: 'ignore' } : claim, going })

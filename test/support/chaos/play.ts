@@ -1,6 +1,6 @@
 /** One seed: a world, things that happen to it, runs in between, and what must hold after each of them. */
 import { SyncError } from '../../../src/errors.ts'
-import { changesOf, photograph, writesOf } from '../contract/photo.ts'
+import { changesOf, isWindmills, photograph, writesOf } from '../contract/photo.ts'
 import { type Release, releases } from '../windmill.ts'
 import { agrees, claimFaults, dutyFaults, lookAtClaims, lookAtRows, rowFaults, stateFaults } from './check.ts'
 import { bear, manifestDeeds } from './edit-crs.ts'
@@ -9,32 +9,26 @@ import { type Outcome, predict } from './model.ts'
 import { chanceOf } from './random.ts'
 import { foreignRows, killOnce, type Manner, type Mishap, runOnce, type Stage, things, withStage } from './stage.ts'
 import { type State, stateOf } from './state.ts'
-import { type Cr, type Fields, nameOf } from './words.ts'
+import { type Cr, everything, type Fields, nameOf, type Scope } from './words.ts'
 
 /** What the rules do not allow. */
 class Fault extends Error {}
 
 const ROUNDS = 4
 /** Quiet runs until nothing changes any more: what is deleted may leave others without what they refer to. */
-const QUIET_RUNS = 5
+const QUIET_RUNS = 6
 
 export async function play(seed: number): Promise<void> {
   const release = releases[seed % releases.length] as Release
-  const t0 = performance.now()
   await withStage(release, async stage => {
-    const t1 = performance.now()
     const chance = chanceOf(seed)
     const timed = new Set(things.filter(one => one.knowsTime(stage)).map(one => one.kind))
     const state = stateOf(stage, chance, timed)
     try {
       await playOn(stage, state, seed)
-      if (process.env['CHAOS_DEBUG'])
-        process.stderr.write(
-          `seed ${seed} ${state.diary.filter(one => one.includes('with')).join('; ')} stage ${(t1 - t0).toFixed()} play ${(performance.now() - t1).toFixed()} runs ${state.diary.filter(one => one.startsWith('run')).length}\n`
-        )
     } catch (error) {
       const text = error instanceof Fault ? error.message : (error as Error).stack
-      throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`)
+      throw new Error(`seed ${seed} (${release}):\n  ${state.diary.join('\n  ')}\n${text}`, { cause: error })
     }
   })
 }
@@ -83,49 +77,68 @@ const policyIn = (one: Fields | Cr): string => {
   return annotations['conflict-policy'] ?? ''
 }
 
+const scopeFor = ({ chance }: State): Scope => ({
+  namespace: chance.pick(['', 'demo', 'team']),
+  kind: chance.once(3) ? chance.pick(things).kind : '',
+  isGuarded: chance.once(2)
+})
+
 const mannerFor = (state: State, seed: number): Manner => ({
   batchSize: state.chance.pick([1, 2, 500]),
+  scope: state.chance.once(4) ? scopeFor(state) : everything,
   ...(state.chance.once(3) && { mishap: mishapFor(state, seed) })
 })
 
+const shown = (scope: Scope): string =>
+  [
+    scope.namespace && ` of namespace ${scope.namespace}`,
+    scope.kind && ` of kind ${scope.kind}`,
+    scope.isGuarded && ' with the guard'
+  ]
+    .filter(Boolean)
+    .join('')
+
 async function runAndCheck(state: State, manner: Manner): Promise<Outcome> {
   const { stage } = state
-  const { mishap, batchSize } = manner
+  const { mishap, batchSize, scope } = manner
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [state.claims])
   const before = { rows: state.rows, claims: state.claims }
-  const wanted = predict(state, things)
+  const wanted = predict(state, things, scope)
   const exitCode =
     mishap?.kind === 'kill'
       ? await killOnce(stage, state, manner)
       : await exitCodeOf(() => runOnce(stage, state, manner))
   state.diary.push(
-    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}, batches of ${batchSize}: exit ${exitCode}`
+    `run${mishap ? ` with ${mishap.kind} at ${mishap.at}` : ''}${shown(scope)}, batches of ${batchSize}: exit ${exitCode}`
   )
   state.rows = await lookAtRows(stage)
   state.claims = await lookAtClaims(stage, [wanted.claims, before.claims])
   // The real command patches no status when it reads files.
   const isWhole = exitCode < 4 && mishap?.kind !== 'kill'
   if (!isWhole && !mishap) throw new Fault(`the run ended with ${exitCode}`)
-  const faults = isWhole
-    ? [
-        ...rowFaults(state.rows, wanted.rows),
-        ...claimFaults(state.claims, wanted.claims, before.claims),
-        ...stateFaults(stage, state, wanted),
-        ...(exitCode === wanted.exitCode ? [] : [`exit code is ${exitCode}, must be ${wanted.exitCode}`])
-      ]
-    : halfway(state, before, wanted)
+  const faults = isWhole ? wholeFaults(state, { before, wanted, exitCode }) : halfway(state, before, wanted)
   if (faults.length > 0) throw new Fault(faults.join('\n'))
   return wanted
 }
 
+interface Ended {
+  readonly before: Pick<State, 'claims'>
+  readonly wanted: Outcome
+  readonly exitCode: number
+}
+
+const wholeFaults = (state: State, { before, wanted, exitCode }: Ended): readonly string[] => [
+  ...rowFaults(state.rows, wanted.rows),
+  ...claimFaults(state.claims, wanted.claims, before.claims),
+  ...stateFaults(state.stage, state, wanted),
+  ...(exitCode === wanted.exitCode ? [] : [`exit code is ${exitCode}, must be ${wanted.exitCode}`])
+]
+
 async function exitCodeOf(work: () => ReturnType<typeof runOnce>): Promise<number> {
   try {
-    const report = await work()
-    if (process.env['CHAOS_DEBUG'] && report.run.error) process.stderr.write(`${JSON.stringify(report.run.error)}\n`)
-    return report.run.exitCode
+    return (await work()).run.exitCode
   } catch (error) {
-    if (process.env['CHAOS_DEBUG']) process.stderr.write(`${String(error)}\n`)
     if (error instanceof SyncError) return 4
     throw error
   }
@@ -145,22 +158,30 @@ function halfway(state: State, before: Pick<State, 'rows'>, wanted: Outcome): re
 
 async function comeToRest(state: State): Promise<void> {
   let last = ''
+  let wasStill = false
   for (let runs = 0; runs < QUIET_RUNS; runs++) {
-    const [photo, writes] = [await photograph(state.stage.sql), await writesOf(state.stage.sql)]
-    const outcome = await runAndCheck(state, { batchSize: 500 })
-    const now = JSON.stringify([[...state.rows], [...outcome.states], [...state.claims]])
-    if (now === last) {
-      const more = await writesOf(state.stage.sql)
-      const written = Object.keys(more).filter(table => more[table] !== writes[table])
-      if (written.length > 0) {
-        const changes = changesOf(photo, await photograph(state.stage.sql)).join('\n')
-        throw new Fault(`a quiet run wrote to ${written.join(', ')}\n${changes}`)
-      }
+    const { sql } = state.stage
+    const [photo, writes] = [await photograph(sql), await writesOf(sql)]
+    const { states } = await runAndCheck(state, { batchSize: 500, scope: everything })
+    const messages = [...state.stage.statuses].map(([name, { message }]) => [name, message])
+    const now = JSON.stringify([[...state.rows], [...states], [...state.claims], messages])
+    const written = await writtenSince(sql, writes)
+    const isStill = written.every(table => !isWindmills(table))
+    // Marks of what depends on a row that was written a run ago (a resource on its type) are renewed now.
+    if (now === last && (!isStill || wasStill)) {
+      const changes = changesOf(photo, await photograph(sql))
+      if (written.length > 0) throw new Fault([`a quiet run wrote to ${written.join(', ')}`, ...changes].join('\n'))
       const faults = await dutyFaults(state.stage, state.rows, state)
       if (faults.length > 0) throw new Fault(faults.join('\n'))
       return
     }
     last = now
+    wasStill = isStill
   }
   throw new Fault('the world does not come to rest')
+}
+
+async function writtenSince(sql: Stage['sql'], before: Readonly<Record<string, number>>): Promise<readonly string[]> {
+  const after = await writesOf(sql)
+  return Object.keys(after).filter(table => after[table] !== before[table])
 }

@@ -17,11 +17,17 @@ import { projectFolder, runMain, withManifests } from '../job.ts'
 import type { Release } from '../windmill.ts'
 import { codeThings } from './things-code.ts'
 import { plainThings, workspaceKey } from './things-plain.ts'
-import { type Cr, type Fields, nameOf, type Table, type World } from './words.ts'
+import { schedule } from './things-schedule.ts'
+import type { Cr, Fields, Scope, Table, Thing, World } from './words.ts'
 
 export const CLUSTER = 'chaos'
-export const things = [...plainThings, ...codeThings]
-export const thingOf = (kind: string) => things.find(one => one.kind === kind) ?? things[0]!
+/** In the order of waves. */
+export const things: readonly Thing[] = [...plainThings, ...codeThings, schedule]
+export function thingOf(kind: string): Thing {
+  const found = things.find(one => one.kind === kind)
+  if (!found) throw new Error(`there is no kind ${kind}`)
+  return found
+}
 
 export interface Stage extends Table {
   readonly release: Release
@@ -106,22 +112,27 @@ export interface Mishap {
 /** How a run goes. */
 export interface Manner {
   readonly batchSize: number
+  readonly scope: Scope
   readonly mishap?: Mishap | undefined
 }
 
-function settingsOf(stage: Stage, { settings }: World, batchSize: number) {
+function settingsOf(stage: Stage, { settings }: World, { batchSize, scope }: Manner) {
   const { conflict, deletion, adopt } = settings
-  const argv = ['--conflict-policy', conflict, '--deletion-policy', deletion, '--max-deletes', '100%']
+  const argv = ['--conflict-policy', conflict, '--deletion-policy', deletion]
+  if (!scope.isGuarded) argv.push('--max-deletes', '100%')
+  if (scope.namespace !== '') argv.push('--watch-namespaces', scope.namespace)
+  if (scope.kind !== '') argv.push('--kinds', scope.kind)
   if (adopt !== '') argv.push('--adopt', adopt)
   argv.push('--batch-size', String(batchSize), '--cluster-id', CLUSTER)
   return { argv, environment: { DATABASE_URL: stage.url } }
 }
 
 /** A whole run; a mishap ends it somewhere, or is survived. Throws what the command would exit with. */
-export async function runOnce(stage: Stage, world: World, { batchSize, mishap }: Manner): Promise<Report> {
+export async function runOnce(stage: Stage, world: World, manner: Manner): Promise<Report> {
   kinds ??= loadKindFiles().then(checkKinds)
   const all = await kinds
-  const { argv, environment } = settingsOf(stage, world, batchSize)
+  const { scope, mishap } = manner
+  const { argv, environment } = settingsOf(stage, world, manner)
   const config = readConfig(argv, environment)
   const stop = new AbortController()
   const opened = await connect(stage.url, { max: 2, applicationName: 'windmill-iac chaos' })
@@ -130,7 +141,7 @@ export async function runOnce(stage: Stage, world: World, { batchSize, mishap }:
     const footing = await inspect(opened, all, { writes: true })
     const database = mishap ? troubled(opened, mishap, { stop, stage }) : opened
     const signal = AbortSignal.any([stop.signal, lock.signal])
-    const source = sourceOf(stage, world)
+    const source = sourceOf(stage, world, scope)
     return await run(config, { source, database, kinds: all, checks: async () => checks, log: silent, signal }, footing)
   } finally {
     await opened.close()
@@ -138,8 +149,8 @@ export async function runOnce(stage: Stage, world: World, { batchSize, mishap }:
 }
 
 /** The real command over manifests in files, killed as soon as the ledger has moved often enough. Gives its exit code. */
-export async function killOnce(stage: Stage, world: World, { batchSize, mishap }: Manner): Promise<number> {
-  const { argv, environment } = settingsOf(stage, world, batchSize)
+export async function killOnce(stage: Stage, world: World, manner: Manner): Promise<number> {
+  const { argv, environment } = settingsOf(stage, world, manner)
   const moves = async (): Promise<number> => {
     const [row] = await stage.sql`
       select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int as count from pg_stat_user_tables where relname = 'object'`
@@ -149,7 +160,7 @@ export async function killOnce(stage: Stage, world: World, { batchSize, mishap }
   const ended = await withManifests([...manifestsOf(world)], folder =>
     runMain([...argv, '--from', folder, '-o', 'json'], environment, async kill => {
       for (let tries = 0; tries < 300; tries++) {
-        if ((await moves()) >= before + (mishap?.at ?? 1)) break
+        if ((await moves()) >= before + (manner.mishap?.at ?? 1)) break
         await sleep(5)
       }
       kill('SIGKILL')
@@ -209,9 +220,10 @@ function troubled(
 }
 
 /** A cluster in memory: what an API server would list. */
-function sourceOf(stage: Stage, world: World): Source {
+function sourceOf(stage: Stage, world: World, { namespace }: Scope): Source {
   const plural = (kind: string): string => kind.replace(/^Windmill/, '')
-  const of = (kind: string): readonly Cr[] => [...world.crs.values()].filter(cr => cr.kind === plural(kind))
+  const of = (kind: string): readonly Cr[] =>
+    [...world.crs.values()].filter(cr => cr.kind === plural(kind) && (namespace === '' || cr.namespace === namespace))
   return {
     id: CLUSTER,
     list: async ({ kind }) => of(kind).map(listedOf),
@@ -257,5 +269,3 @@ export function listedOf(cr: Cr): Listed {
     origin: ''
   }
 }
-
-export const statusOf = (stage: Stage, cr: Cr): string | undefined => stage.statuses.get(nameOf(cr))?.state

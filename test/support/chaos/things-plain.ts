@@ -7,17 +7,17 @@ const key = cipherKey(workspaceKey, '')
 
 /** Names of Secrets. */
 export const secretNames = ['s-one', 's-two']
-const words = ['one', 'two', 'three', 'four']
+export const words = ['one', 'two', 'three', 'four']
 
 /** Items live below these two; a third folder is always empty. */
 const roots = ['f/fa', 'f/fb']
 export const pathsOf = (letter: string): readonly string[] =>
   roots.flatMap(root => [1, 2].map(n => `${root}/${letter}${n}`))
 
-const texts = (rows: readonly Readonly<Record<string, unknown>>[]): readonly (readonly [string, Fields])[] =>
+const texts = (rows: readonly Readonly<Record<string, string | null>>[]): readonly (readonly [string, Fields])[] =>
   rows.map(({ at, ...fields }) => [
-    String(at),
-    Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value === null ? '' : String(value)]))
+    at ?? '',
+    Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value ?? '']))
   ])
 
 const folder: Thing = {

@@ -52,6 +52,18 @@ export interface World {
   readonly settings: { readonly conflict: string; readonly deletion: string; readonly adopt: string }
 }
 
+/** What a run looks at, and how much it may delete. */
+export interface Scope {
+  /** One namespace; '' for all. */
+  readonly namespace: string
+  /** One kind; '' for all. */
+  readonly kind: string
+  /** Whether a kind that lists empty is taken for a mistake. */
+  readonly isGuarded: boolean
+}
+
+export const everything: Scope = { namespace: '', kind: '', isGuarded: false }
+
 export interface Table {
   readonly sql: postgres.Sql
   /** Whether the release has the column. */
