@@ -374,7 +374,8 @@ export interface Entry {
 }
 
 export type ConflictPolicy = 'crd-wins' | 'db-wins' | 'last-write-wins'
-export type DeletionPolicy = 'delete' | 'soft-delete' | 'ignore'
+/** `force-delete` deletes although something still refers to the row. */
+export type DeletionPolicy = 'delete' | 'force-delete' | 'soft-delete' | 'ignore'
 export type Adopt = 'never' | 'identical' | 'always'
 
 export interface Policies {

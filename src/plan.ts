@@ -179,7 +179,7 @@ export function decideRemoval({ policy, conflict, untouched, can }: RemovalSitua
   if (untouched === undefined) return 'release'
   if (policy === 'ignore') return 'release'
   if (conflict !== 'crd-wins' && !untouched) return 'leave'
-  if (policy === 'delete' && can.remove) return 'remove'
+  if ((policy === 'delete' || policy === 'force-delete') && can.remove) return 'remove'
   return can.retire ? 'retire' : 'release'
 }
 

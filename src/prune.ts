@@ -91,7 +91,8 @@ async function pruneBatch(session: Session, kind: AnyKind, entries: readonly Ent
     kind,
     going.filter(one => one.live && one.decision !== 'leave')
   )
-  const isBlocked = (one: Going): boolean => one.decision === 'remove' && users.has(keyOf(one))
+  const isBlocked = (one: Going): boolean =>
+    one.decision === 'remove' && one.entry.deletionPolicy !== 'force-delete' && users.has(keyOf(one))
   for (const one of going.filter(isBlocked)) {
     const message = users.get(keyOf(one)) ?? ''
     report(session, kind, one, { op: 'conflict', state: 'Conflict', reason: 'StillInUse', message })
@@ -290,7 +291,8 @@ function forget(session: Session, kind: AnyKind, one: Going): void {
 
 function told({ decision, live, users }: Going): Told {
   const note = users === undefined ? '' : ` ${users}`
-  if (decision === 'remove') return { op: 'delete', state: '', reason: 'Deleted', message: 'Deleted from Windmill.' }
+  if (decision === 'remove')
+    return { op: 'delete', state: '', reason: 'Deleted', message: `Deleted from Windmill.${note}` }
   if (decision === 'retire') {
     return {
       op: 'delete',

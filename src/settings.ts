@@ -67,8 +67,8 @@ export const settings = [
     variable: 'IAC_DELETION_POLICY',
     value: 'POLICY',
     fallback: 'soft-delete',
-    help: 'delete, soft-delete or ignore: what becomes of rows whose CR is gone',
-    parse: oneOf('delete', 'soft-delete', 'ignore')
+    help: 'delete, force-delete (although something refers to it), soft-delete or ignore: what becomes of rows whose CR is gone',
+    parse: oneOf('delete', 'force-delete', 'soft-delete', 'ignore')
   },
   {
     option: 'adopt',

@@ -85,7 +85,7 @@ export function runAsRefusal(namespace: string, account: Account, rules: Tenancy
 }
 
 const conflictPolicies: readonly ConflictPolicy[] = ['crd-wins', 'db-wins', 'last-write-wins']
-const deletionPolicies: readonly DeletionPolicy[] = ['delete', 'soft-delete', 'ignore']
+const deletionPolicies: readonly DeletionPolicy[] = ['delete', 'force-delete', 'soft-delete', 'ignore']
 const adoptions: readonly Adopt[] = ['never', 'identical', 'always']
 
 export interface ResolvedPolicies extends Policies {

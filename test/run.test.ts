@@ -704,6 +704,21 @@ test(
 )
 
 test(
+  'what something refers to is deleted only where the policy says so explicitly',
+  withBench(async ({ run, sql }) => {
+    const deleting = ['--deletion-policy', 'delete', '--max-deletes', '100%']
+    const resource = cr('Resource', 'r', { path: 'f/ops/r', resourceType: 'c_x', value: { token: '$var:f/ops/a' } })
+    const forced = variable('b', {}, { annotations: { 'windmill.dev/deletion-policy': 'force-delete' } })
+    const other = cr('Resource', 's', { path: 'f/ops/s', resourceType: 'c_x', value: { token: '$var:f/ops/b' } })
+    await run([workspace, folder, variable('a'), forced, resource, other], ...deleting)
+    const report = await run([workspace, folder, resource, other], ...deleting)
+    assert.is(reasonOf(report, 'a'), 'StillInUse')
+    assert.is(reasonOf(report, 'b'), 'Deleted')
+    assert.equal(await values(sql), { 'f/ops/a': 'a' })
+  })
+)
+
+test(
   'a column that came with an upgrade of Windmill is filled',
   withBench(async ({ run, sql }) => {
     const manifests = [workspace, folder, variable('a', { labels: ['x'] })]
