@@ -79,12 +79,7 @@ interface Work {
   readonly late: Refused[]
 }
 
-async function reconcileBatch(
-  session: Session,
-  kind: AnyKind,
-  { batch, late }: Work,
-  attempts: number
-): Promise<void> {
+async function reconcileBatch(session: Session, kind: AnyKind, { batch, late }: Work, attempts: number): Promise<void> {
   const { decided, refused } = await compare(session, kind, batch)
   const foreign = decided.filter(one => !one.decision.own)
   late.push(...refused, ...foreign.map(refusalOf))
