@@ -24,6 +24,7 @@ export function schemaFaults(schema: Schema, path = 'spec.validation.openAPIV3Sc
   return [
     ...ownFaults(schema, path),
     ...ruleFaults(schema, path),
+    ...metadataFaults(schema, path),
     ...branchFaults(schema, path),
     ...innerFaults(schema, path)
   ]
@@ -68,6 +69,21 @@ function ownFaults(schema: Schema, path: string): Cause[] {
       )
     )
   return faults
+}
+
+/** Of the metadata of the object itself, nothing but the type and what names it may be said: not even a description. */
+function metadataFaults({ properties }: Schema, path: string): Cause[] {
+  const metadata = path.endsWith('Schema') ? properties?.['metadata'] : undefined
+  if (!metadata) return []
+  const place = `${path}.properties[metadata]`
+  const wrong =
+    metadata.type === 'object' ? [] : [cause(`${place}.type`, 'Invalid value: must be object', 'FieldValueInvalid')]
+  const named = Object.keys(metadata.properties ?? {}).every(name => name === 'name' || name === 'generateName')
+  const bare = Object.keys(metadata).every(word => word === 'type' || word === 'properties')
+  if (named && bare) return wrong
+  const forbidden =
+    'Forbidden: must not specify anything other than name and generateName, but metadata is implicitly specified'
+  return [...wrong, cause(place, forbidden)]
 }
 
 function branchFaults(schema: Schema, path: string): Cause[] {
