@@ -464,7 +464,7 @@ for (const count of [10, 100]) {
     }))
 }
 
-test('chunks hold at most 500 objects, or 8 MiB and one object', () =>
+test('chunks hold at most 500 objects, or 4 MiB and one object', () =>
   withSource(async (source, cluster) => {
     putMany(cluster, 1100)
     assert.equal(
@@ -475,7 +475,7 @@ test('chunks hold at most 500 objects, or 8 MiB and one object', () =>
     putMany(cluster, 20, { value: 'x'.repeat(1_000_000) })
     assert.equal(
       (await readAll(source, await source.list(variable))).map(one => one.length),
-      [9, 9, 2]
+      [5, 5, 5, 5]
     )
   }))
 
