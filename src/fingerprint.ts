@@ -36,6 +36,16 @@ export function fingerprintOf(parts: readonly string[]): Fingerprint {
   return hash.digest('base64url').slice(0, 22) as Fingerprint
 }
 
+/** The annotations of ours, without prefix, that change what becomes of a CR. A listing need not tell any other. */
+export const markedAnnotations = [
+  'conflict-policy',
+  'deletion-policy',
+  'adopt',
+  'reconcile',
+  'sync-requested-at',
+  'archived'
+] as const
+
 /** Digests of the stated ones of some fields. */
 export function marksOf(row: Row, fields: readonly string[] = []): Readonly<Record<string, Digest>> {
   const stated = fields.filter(field => row[field] !== undefined)

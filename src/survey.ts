@@ -2,7 +2,7 @@
 import pLimit from 'p-limit'
 import type { Config } from './config.ts'
 import { SyncError, scopeOf } from './errors.ts'
-import { canonical, fingerprintOf } from './fingerprint.ts'
+import { canonical, fingerprintOf, markedAnnotations } from './fingerprint.ts'
 import {
   type AnyKind,
   type Entry,
@@ -176,11 +176,15 @@ export function fingerprint(
       deletion,
       String(ownDeletion)
     ]
-    return fingerprintOf([...parts, canonical(listed.annotations), ...seen.map(version => version ?? '')])
+    return fingerprintOf([...parts, canonical(marked(listed.annotations)), ...seen.map(version => version ?? '')])
   } catch {
     return ''
   }
 }
+
+/** Only those that every form of a listing tells: with any other, a CR would be read again at every change of the form. */
+const marked = (annotations: Listed['annotations']): Listed['annotations'] =>
+  Object.fromEntries(markedAnnotations.flatMap(name => (name in annotations ? [[name, annotations[name] ?? '']] : [])))
 
 type Versions = ReadonlyMap<string, string | undefined>
 

@@ -8,9 +8,12 @@ import { delimiter, join } from 'node:path'
 import { proxyFor } from '../src/cluster/proxy.ts'
 import { type ClusterOptions, openCluster } from '../src/cluster/source.ts'
 import { ItemSplitter } from '../src/cluster/splitter.ts'
+import { tableColumns } from '../src/cluster/table.ts'
 import type { SyncError } from '../src/errors.ts'
+import { markedAnnotations } from '../src/fingerprint.ts'
 import { createLog, silent } from '../src/log.ts'
 import type { Listed, Manifest, Source, Status } from '../src/model.ts'
+import { fingerprint } from '../src/survey.ts'
 import { selfSigned } from './support/cluster/certificate.ts'
 import { type Cluster, type Options, withCluster } from './support/cluster.ts'
 import { assert, rejects, suite } from './support/suite.ts'
@@ -22,7 +25,7 @@ const script = { kind: 'WindmillScript', plural: 'windmillscripts' }
 const root = '/apis/windmill.dev/v1alpha1'
 const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
 
-const crd = ({ kind, plural }: typeof variable): object => ({
+const crd = ({ kind, plural }: typeof variable, columns: readonly object[] = tableColumns): object => ({
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',
   metadata: { name: `${plural}.windmill.dev` },
@@ -36,12 +39,15 @@ const crd = ({ kind, plural }: typeof variable): object => ({
         served: true,
         storage: true,
         subresources: { status: {} },
+        additionalPrinterColumns: [{ name: 'Path', type: 'string', jsonPath: '.spec.path' }, ...columns],
         schema: { openAPIV3Schema: { type: 'object', properties: { spec: anything, status: anything } } }
       }
     ]
   }
 })
-const crds = [variable, script].map(one => JSON.stringify(crd(one), null, 1))
+const crdsWith = (columns: readonly object[]): string[] =>
+  [variable, script].map(one => JSON.stringify(crd(one, columns), null, 1))
+const crds = crdsWith(tableColumns)
 
 type More = Partial<ClusterOptions>
 const retry = { firstMs: 1, mostMs: 5 }
@@ -137,66 +143,64 @@ function kubeconfigFile(folder: string, cluster: object, user: object, file = 'c
 
 // ---- listing
 
-test('a kind is listed page by page, metadata only, over few connections', () =>
-  withSource(
-    async (source, cluster) => {
-      putMany(cluster, 23)
-      const listed = await source.list(variable)
-      assert.equal(listed.map(one => one.name).sort(), Array.from({ length: 23 }, (_, at) => `v${at}`).sort())
-      assert.is(cluster.requests.length, 3)
-      for (const { path, accept, query } of cluster.requests) {
-        assert.is(path, `${root}/windmillvariables`)
-        assert.ok(accept.startsWith('application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'))
-        assert.match(query, /limit=10/)
-      }
-      assert.is(cluster.stats.connections, 1)
-    },
-    { pageSize: 10 }
-  ))
-
-test('what is listed is compact: own annotations, no labels, the time of the last change by anybody but a status writer', () =>
-  withSource(async (source, cluster) => {
-    put(
-      cluster,
-      'a',
+for (const isTable of [true, false]) {
+  const form = isTable ? 'table' : 'list'
+  test(`what a ${form} tells is kept compact: own annotations, no labels, the time of the last change by anybody but a status writer`, () =>
+    withSource(
+      async (source, cluster) => {
+        put(
+          cluster,
+          'a',
+          {},
+          {
+            labels: { app: 'w' },
+            annotations: { 'windmill.dev/adopt': 'always', 'x/y': 'z' },
+            uid: 'uid-a',
+            generation: 3
+          }
+        )
+        const times = [
+          { time: '2024-03-01T00:00:00Z' },
+          { time: '2024-02-01T00:00:00Z' },
+          { time: '2025-01-01T00:00:00Z', subresource: 'status' }
+        ]
+        const managed = times.map(one => ({
+          manager: 'm',
+          operation: 'Update' as const,
+          apiVersion: 'v1',
+          fieldsType: 'FieldsV1' as const,
+          fieldsV1: {},
+          ...one
+        }))
+        cluster.amend(
+          'WindmillVariable',
+          { namespace: 'team', name: 'a' },
+          { creationTimestamp: '2024-01-01T00:00:00Z', managedFields: managed }
+        )
+        const [a] = await source.list(variable)
+        const expected = {
+          kind: 'WindmillVariable',
+          namespace: 'team',
+          name: 'a',
+          uid: 'uid-a',
+          generation: 3,
+          revision: '3',
+          createdAt: '2024-01-01T00:00:00Z',
+          changedAt: '2024-03-01T00:00:00Z',
+          labels: {},
+          annotations: { adopt: 'always' },
+          origin: ''
+        }
+        // No column can tell the time of a change; whoever reads the object learns it.
+        assert.equal(a, { ...expected, changedAt: isTable ? expected.createdAt : expected.changedAt })
+        assert.equal((await readAll(source, [a!])).flat()[0]!.listed, expected)
+        cluster.amend('WindmillVariable', { namespace: 'team', name: 'a' }, { managedFields: [managed[2]!] })
+        assert.is((await source.list(variable))[0]!.changedAt, '2024-01-01T00:00:00Z')
+      },
       {},
-      { labels: { app: 'w' }, annotations: { 'windmill.dev/adopt': 'always', 'x/y': 'z' }, uid: 'uid-a', generation: 3 }
-    )
-    const times = [
-      { time: '2024-03-01T00:00:00Z' },
-      { time: '2024-02-01T00:00:00Z' },
-      { time: '2025-01-01T00:00:00Z', subresource: 'status' }
-    ]
-    const managed = times.map(one => ({
-      manager: 'm',
-      operation: 'Update' as const,
-      apiVersion: 'v1',
-      fieldsType: 'FieldsV1' as const,
-      fieldsV1: {},
-      ...one
-    }))
-    cluster.amend(
-      'WindmillVariable',
-      { namespace: 'team', name: 'a' },
-      { creationTimestamp: '2024-01-01T00:00:00Z', managedFields: managed }
-    )
-    const [a] = await source.list(variable)
-    assert.equal(a, {
-      kind: 'WindmillVariable',
-      namespace: 'team',
-      name: 'a',
-      uid: 'uid-a',
-      generation: 3,
-      revision: '3',
-      createdAt: '2024-01-01T00:00:00Z',
-      changedAt: '2024-03-01T00:00:00Z',
-      labels: {},
-      annotations: { adopt: 'always' },
-      origin: ''
-    })
-    cluster.amend('WindmillVariable', { namespace: 'team', name: 'a' }, { managedFields: [managed[2]!] })
-    assert.is((await source.list(variable))[0]!.changedAt, '2024-01-01T00:00:00Z')
-  }))
+      { crds: isTable ? crds : crdsWith([]) }
+    ))
+}
 
 test('labels are kept when asked for', () =>
   withSource(
@@ -205,23 +209,6 @@ test('labels are kept when asked for', () =>
       assert.equal((await source.list(variable))[0]!.labels, { app: 'w' })
     },
     { labels: true }
-  ))
-
-test('watched namespaces are listed one by one and nothing else is asked for', () =>
-  withSource(
-    async (source, cluster) => {
-      for (const namespace of ['one', 'two', 'three']) put(cluster, namespace, {}, { namespace })
-      const listed = await source.list(variable)
-      assert.equal(
-        listed.map(one => one.name),
-        ['two', 'one']
-      )
-      assert.equal(cluster.requests.map(one => one.path).sort(), [
-        `${root}/namespaces/one/windmillvariables`,
-        `${root}/namespaces/two/windmillvariables`
-      ])
-    },
-    { namespaces: ['two', 'one'] }
   ))
 
 test('a server that sends full objects all the same is understood', () =>
@@ -284,53 +271,175 @@ for (const [what, body] of Object.entries({
     ))
 }
 
-test('a listing whose token expires starts again and is complete', () =>
+test('requests in flight are bounded', () =>
   withSource(
     async (source, cluster) => {
-      putMany(cluster, 25)
-      cluster.expireTokens(1)
-      assert.is((await source.list(variable)).length, 25)
-      assert.is(cluster.requests.filter(one => one.status === 410).length, 1)
+      putMany(cluster, 40)
+      const listed = await source.list(variable)
+      assert.is((await readAll(source, listed)).flat().length, 40)
+      await Promise.all(listed.map(one => source.version('Secret', 'team', one.name)))
+      assert.ok(cluster.stats.peakInFlight <= 3, `${cluster.stats.peakInFlight}`)
+      assert.ok(cluster.stats.connections <= 3)
     },
-    { pageSize: 10 }
+    { concurrency: 3 }
   ))
 
-test('a listing that expires again and again is given up after three restarts', () =>
-  withSource(
-    async (source, cluster) => {
-      putMany(cluster, 25)
-      cluster.faults.add({ path: /continue=/, times: 100, does: { status: 410 } })
-      assert.is(await codeOf(source.list(variable)), 'ListFailed')
-      assert.is(cluster.requests.filter(one => one.status === 410).length, 4)
-    },
-    { pageSize: 10 }
-  ))
+// ---- listing in every form, and its trouble
 
-// ---- trouble
+/** How a kind may be listed: what the source is told, which CRD there is, and how many pages are asked for in vain. */
+const forms = {
+  'as tables': { more: {}, options: { crds }, inVain: 0 },
+  'as metadata, for a selector': { more: { labels: true }, options: { crds }, inVain: 0 },
+  'as metadata, under an older CRD': { more: {}, options: { crds: crdsWith([]) }, inVain: 1 }
+} as const
 
-for (const does of [
-  'reset',
-  'half',
-  'truncated',
-  'lost',
-  { status: 500 },
-  { status: 502, body: '<html>' },
-  { status: 503 },
-  { status: 504 },
-  { status: 429, retryAfter: 0 }
-] as const) {
-  test(`a listing survives ${JSON.stringify(does)} twice, without doubles`, () =>
-    withSource(
+for (const [form, { more, options, inVain }] of Object.entries(forms)) {
+  const withForm: typeof withSource = (body, others) => withSource(body, { ...more, ...others }, options)
+
+  test(`${form}: a kind is listed page by page, metadata only, over few connections`, () =>
+    withForm(
       async (source, cluster) => {
-        putMany(cluster, 25)
-        cluster.faults.add({ path: /continue=/, times: 2, does })
-        const names = (await source.list(variable)).map(one => one.name)
-        assert.is(new Set(names).size, 25)
-        assert.is(names.length, 25)
-        assert.equal(cluster.faults.pending(), [])
+        putMany(cluster, 23)
+        const listed = await source.list(variable)
+        assert.equal(listed.map(one => one.name).sort(), Array.from({ length: 23 }, (_, at) => `v${at}`).sort())
+        assert.is(cluster.requests.length, 3 + inVain)
+        for (const [at, { path, accept, query }] of cluster.requests.entries()) {
+          assert.is(path, `${root}/windmillvariables`)
+          const isTable = form === 'as tables' || at < inVain
+          const first = isTable ? 'application/json;as=Table' : 'application/json;as=PartialObjectMetadataList'
+          assert.ok(accept.startsWith(`${first};g=meta.k8s.io;v=v1`))
+          assert.is(/includeObject=None/.test(query), isTable)
+          assert.match(query, /limit=10/)
+        }
+        assert.is(cluster.stats.connections, 1)
       },
       { pageSize: 10 }
     ))
+
+  test(`${form}: watched namespaces are listed one by one and nothing else is asked for`, () =>
+    withForm(
+      async (source, cluster) => {
+        for (const namespace of ['one', 'two', 'three']) put(cluster, namespace, {}, { namespace })
+        const listed = await source.list(variable)
+        assert.equal(
+          listed.map(one => one.name),
+          ['two', 'one']
+        )
+        assert.equal([...new Set(cluster.requests.map(one => one.path))].sort(), [
+          `${root}/namespaces/one/windmillvariables`,
+          `${root}/namespaces/two/windmillvariables`
+        ])
+        assert.is(cluster.requests.length, 2 * (1 + inVain))
+      },
+      { namespaces: ['two', 'one'] }
+    ))
+
+  test(`${form}: a listing whose token expires starts again and is complete`, () =>
+    withForm(
+      async (source, cluster) => {
+        putMany(cluster, 25)
+        cluster.expireTokens(1 + inVain)
+        assert.is((await source.list(variable)).length, 25)
+        assert.is(cluster.requests.filter(one => one.status === 410).length, 1)
+      },
+      { pageSize: 10 }
+    ))
+
+  test(`${form}: a listing that expires again and again is given up after three restarts`, () =>
+    withForm(
+      async (source, cluster) => {
+        putMany(cluster, 25)
+        cluster.faults.add({ path: /continue=/, times: 100, does: { status: 410 } })
+        assert.is(await codeOf(source.list(variable)), 'ListFailed')
+        assert.is(cluster.requests.filter(one => one.status === 410).length, 4)
+      },
+      { pageSize: 10 }
+    ))
+
+  for (const does of [
+    'reset',
+    'half',
+    'truncated',
+    'lost',
+    { status: 500 },
+    { status: 502, body: '<html>' },
+    { status: 503 },
+    { status: 504 },
+    { status: 429, retryAfter: 0 }
+  ] as const) {
+    test(`${form}: a listing survives ${JSON.stringify(does)} twice, without doubles`, () =>
+      withForm(
+        async (source, cluster) => {
+          putMany(cluster, 25)
+          cluster.faults.add({ path: /continue=/, times: 2, does })
+          const names = (await source.list(variable)).map(one => one.name)
+          assert.is(new Set(names).size, 25)
+          assert.is(names.length, 25)
+          assert.equal(cluster.faults.pending(), [])
+        },
+        { pageSize: 10 }
+      ))
+  }
+
+  test(`${form}: after six tries a listing has failed`, () =>
+    withForm(async (source, cluster) => {
+      cluster.faults.add({ times: 100, does: { status: 503 } })
+      const error = (await rejects(source.list(variable))) as SyncError
+      assert.is(error.code, 'ListFailed')
+      assert.ok(error.transient)
+      assert.match(error.message, /Listing windmillvariables in all namespaces failed \(503 ServiceUnavailable\)/)
+      assert.is(cluster.requests.length, 6)
+    }))
+
+  test(`${form}: a silent server is asked again`, () =>
+    withForm(
+      async (source, cluster) => {
+        put(cluster, 'a')
+        cluster.faults.add({ does: 'hang' })
+        assert.is((await source.list(variable)).length, 1)
+        assert.is(cluster.requests.length, 2 + inVain)
+      },
+      { timeoutMs: 100 }
+    ))
+
+  test(`${form}: the deadline ends requests and waits`, async () => {
+    for (const does of ['hang', { status: 429, retryAfter: 9 }] as const) {
+      await withCluster({ crds: options.crds }, async cluster => {
+        const signal = AbortSignal.timeout(300)
+        const environment = { KUBECONFIG: cluster.kubeconfig() }
+        const source = await openCluster({ log: silent, environment, clusterId: 'x', signal, ...more })
+        cluster.faults.add({ times: 9, does })
+        const start = Date.now()
+        const error = (await rejects(source.list(variable))) as SyncError
+        assert.is(error.code, 'Interrupted')
+        assert.match(error.message, /deadline/)
+        assert.ok(Date.now() - start < 2000)
+        source.close()
+      })
+    }
+  })
+
+  test(`${form}: closing ends what is under way`, () =>
+    withForm(async (source, cluster) => {
+      cluster.faults.add({ does: 'hang' })
+      const listing = rejects(source.list(variable))
+      setTimeout(() => source.close(), 50)
+      assert.is(((await listing) as SyncError).code, 'Interrupted')
+    }))
+
+  test(`${form}: a kind that is forbidden or not installed fails alone, with the remedy`, () =>
+    withForm(async (source, cluster) => {
+      put(cluster, 'a')
+      cluster.deny('admin', { verbs: ['list'], resources: ['windmillscripts'] })
+      const forbidden = (await rejects(source.list(script))) as SyncError
+      assert.is(forbidden.code, 'ListForbidden')
+      assert.match(forbidden.message, /verb list on windmillscripts\.windmill\.dev/)
+      assert.is((await source.list(variable)).length, 1)
+      cluster.uninstall('windmillvariables')
+      const missing = (await rejects(source.list(variable))) as SyncError
+      assert.is(missing.code, 'CrdMissing')
+      assert.match(missing.message, /windmillvariables\.windmill\.dev/)
+    }))
 }
 
 test('Retry-After is obeyed', () =>
@@ -345,78 +454,221 @@ test('Retry-After is obeyed', () =>
     { retry: {} }
   ))
 
-test('after six tries a listing has failed', () =>
-  withSource(async (source, cluster) => {
-    cluster.faults.add({ times: 100, does: { status: 503 } })
-    const error = (await rejects(source.list(variable))) as SyncError
-    assert.is(error.code, 'ListFailed')
-    assert.ok(error.transient)
-    assert.match(error.message, /Listing windmillvariables in all namespaces failed \(503 ServiceUnavailable\)/)
-    assert.is(cluster.requests.length, 6)
+// ---- tables
+
+test('a table tells what a list of metadata tells, and the marks are the same', () =>
+  withCluster({ crds }, async cluster => {
+    const texts = ['', 'null', 'a "b"\n\\ ü😀 {x} %d', 'x<none>', ' <', '0', 'true']
+    for (const [index, text] of texts.entries()) {
+      const annotations = Object.fromEntries(markedAnnotations.map(name => [`windmill.dev/${name}`, text]))
+      put(cluster, `all-${index}`, {}, { annotations })
+      const [some] = Object.entries(annotations).slice(index % markedAnnotations.length)
+      put(cluster, `one-${index}`, {}, { annotations: Object.fromEntries([some!]), labels: { a: 'b' } })
+    }
+    put(cluster, 'none')
+    put(
+      cluster,
+      'others',
+      {},
+      { namespace: 'b', annotations: { 'windmill.dev/unknown': 'x', 'example.com/adopt': 'y' } }
+    )
+    put(cluster, 'none', { path: 'u/a/other' })
+    const list = async (labels: boolean): Promise<readonly Listed[]> => {
+      const source = await openCluster({
+        log: silent,
+        environment: { KUBECONFIG: cluster.kubeconfig() },
+        retry,
+        labels
+      })
+      cluster.forget()
+      const listed = await source.list(variable)
+      source.close()
+      assert.is(cluster.requests[0]!.accept.startsWith('application/json;as=Table'), !labels)
+      assert.is(cluster.requests.length, 1)
+      return listed
+    }
+    const [table, metadata] = [await list(false), await list(true)]
+    const known = ({ annotations: { unknown: _unknown, ...annotations }, ...one }: Listed): Listed => ({
+      ...one,
+      annotations,
+      labels: {},
+      changedAt: one.createdAt
+    })
+    assert.equal(table, metadata.map(known))
+    assert.is(table.find(one => one.name === 'none')!.revision, '2')
+    assert.ok(metadata.some(one => one.annotations['unknown'] === 'x'))
+    assert.equal(table.map(markOf), metadata.map(markOf))
+    assert.ok(new Set(table.map(markOf)).size >= texts.length)
   }))
 
-test('a silent server is asked again', () =>
-  withSource(
-    async (source, cluster) => {
-      put(cluster, 'a')
-      cluster.faults.add({ does: 'hang' })
-      assert.is((await source.list(variable)).length, 1)
-      assert.is(cluster.requests.length, 2)
-    },
-    { timeoutMs: 100 }
-  ))
+const markOf = (listed: Listed): string => {
+  const policies = { conflict: 'crd-wins', deletion: 'delete', adopt: undefined }
+  const rules = { mapping: { mode: 'namespace' }, policies, namespaces: new Map(), runAs: 'members' }
+  return fingerprint({ rules, windmillSchema: '2026-08' } as never, { rules: 1 } as never, listed, ['v1'])
+}
 
-test('the deadline ends requests and waits', async () => {
-  for (const does of ['hang', { status: 429, retryAfter: 9 }] as const) {
-    await withCluster({ crds }, async cluster => {
-      const signal = AbortSignal.timeout(300)
-      const environment = { KUBECONFIG: cluster.kubeconfig() }
-      const source = await openCluster({ log: silent, environment, clusterId: 'x', signal })
-      cluster.faults.add({ times: 9, does })
-      const start = Date.now()
-      const error = (await rejects(source.list(variable))) as SyncError
-      assert.is(error.code, 'Interrupted')
-      assert.match(error.message, /deadline/)
-      assert.ok(Date.now() - start < 2000)
-      source.close()
-    })
+interface Table {
+  kind: string
+  metadata: object
+  columnDefinitions: Record<string, unknown>[] | null
+  rows: { cells: unknown[]; object: null }[] | null
+}
+
+/** As the API server makes it of our CRDs; the second row has the annotation `adopt`. */
+function honestTable(): Required<Table> & { columnDefinitions: object[]; rows: object[] } {
+  const name = { name: 'Name', type: 'string', format: 'name', description: 'Name must be unique.', priority: 0 }
+  const ours = tableColumns.map(({ jsonPath: _path, ...one }) => ({ ...one, format: '', priority: 1 }))
+  const cells = ['n', 'u', 1, '2026-03-01T08:00:00Z', ...markedAnnotations.map(() => null)]
+  return {
+    kind: 'Table',
+    metadata: { resourceVersion: '1' },
+    columnDefinitions: [name, ...ours],
+    rows: [
+      { cells: ['a', ...cells], object: null },
+      { cells: ['b', ...cells.with(6, 'always')], object: null }
+    ]
   }
+}
+
+const honestList = JSON.stringify({
+  kind: 'PartialObjectMetadataList',
+  metadata: {},
+  items: ['a', 'b'].map(name => ({
+    metadata: { name, namespace: 'n', uid: 'u', generation: 1, creationTimestamp: '2026-03-01T08:00:00Z' }
+  }))
 })
 
-test('closing ends what is under way', () =>
-  withSource(async (source, cluster) => {
-    cluster.faults.add({ does: 'hang' })
-    const listing = rejects(source.list(variable))
-    setTimeout(() => source.close(), 50)
-    assert.is(((await listing) as SyncError).code, 'Interrupted')
-  }))
+const inCell =
+  (at: number, value: unknown) =>
+  ({ rows }: Table): void =>
+    void (rows![1]!.cells[at] = value)
 
-test('a kind that is forbidden or not installed fails alone, with the remedy', () =>
-  withSource(async (source, cluster) => {
-    put(cluster, 'a')
-    cluster.deny('admin', { verbs: ['list'], resources: ['windmillscripts'] })
-    const forbidden = (await rejects(source.list(script))) as SyncError
-    assert.is(forbidden.code, 'ListForbidden')
-    assert.match(forbidden.message, /verb list on windmillscripts\.windmill\.dev/)
-    assert.is((await source.list(variable)).length, 1)
-    cluster.uninstall('windmillvariables')
-    const missing = (await rejects(source.list(variable))) as SyncError
-    assert.is(missing.code, 'CrdMissing')
-    assert.match(missing.message, /windmillvariables\.windmill\.dev/)
-  }))
+const spoiled: Readonly<Record<string, (table: Table) => void>> = {
+  'a column is missing': ({ columnDefinitions, rows }) => {
+    columnDefinitions!.pop()
+    for (const { cells } of rows!) cells.pop()
+  },
+  'a column shows another path': table => (table.columnDefinitions![2]!['description'] = 'For windmill-iac: .spec.x'),
+  'a column is of another type': table => (table.columnDefinitions![3]!['type'] = 'string'),
+  'a column is there twice': ({ columnDefinitions, rows }) => {
+    columnDefinitions!.push(columnDefinitions![2]!)
+    for (const { cells } of rows!) cells.push('v')
+  },
+  'another column is called Name': ({ columnDefinitions, rows }) => {
+    columnDefinitions!.push({ ...columnDefinitions![0]!, format: '' })
+    for (const { cells } of rows!) cells.push('v')
+  },
+  'columns are not told': table => (table.columnDefinitions = []),
+  'columns are null': table => (table.columnDefinitions = null),
+  'there are no rows and other columns': table => Object.assign(table, { columnDefinitions: [], rows: [] }),
+  'rows are null': table => (table.rows = null),
+  'there are no rows at all': table => delete (table as Partial<Table>).rows,
+  'rows are an object': table => Object.assign(table, { rows: {} }),
+  'a row is short': table => table.rows![1]!.cells.pop(),
+  'a name is empty': inCell(0, ''),
+  'a namespace is missing': inCell(1, null),
+  'a uid stands for nothing': inCell(2, '<no value>'),
+  'a generation is missing': inCell(3, null),
+  'a generation is text': inCell(3, '1'),
+  'a time is an age': inCell(4, '3d'),
+  'an annotation may be null, or a text that says so': inCell(5, '<no value>'),
+  'an annotation is what kubectl prints for nothing': inCell(7, '<none>'),
+  'an annotation is no text': inCell(5, true)
+}
 
-test('requests in flight are bounded', () =>
-  withSource(
-    async (source, cluster) => {
-      putMany(cluster, 40)
-      const listed = await source.list(variable)
-      assert.is((await readAll(source, listed)).flat().length, 40)
-      await Promise.all(listed.map(one => source.version('Secret', 'team', one.name)))
-      assert.ok(cluster.stats.peakInFlight <= 3, `${cluster.stats.peakInFlight}`)
-      assert.ok(cluster.stats.connections <= 3)
-    },
-    { concurrency: 3 }
-  ))
+const withTables = (answer: () => string, status = 200): Promise<readonly [Listed[], readonly string[], number]> => {
+  const lines: string[] = []
+  let asked = 0
+  let listed: readonly Listed[] = []
+  const log = createLog({ level: 'debug', text: false, write: line => void lines.push(line) })
+  const listener: http.RequestListener = (request, response) => {
+    asked++
+    const isTable = request.headers.accept?.startsWith('application/json;as=Table') === true
+    response.writeHead(isTable ? status : 200).end(isTable ? answer() : honestList)
+  }
+  const body = async (source: Source): Promise<void> => void (listed = await source.list(variable))
+  return withAnswers(listener, body, { log }).then(
+    () => [[...listed], lines.filter(line => line.includes('no list as a table')), asked] as const
+  )
+}
+
+test('an honest table is taken', async () => {
+  const [listed, lines, asked] = await withTables(() => JSON.stringify(honestTable()))
+  assert.equal(
+    listed.map(one => [one.name, one.annotations]),
+    [
+      ['a', {}],
+      ['b', { adopt: 'always' }]
+    ]
+  )
+  assert.equal([lines, asked], [[], 1])
+})
+
+test('a table in which columns stand elsewhere is taken', async () => {
+  const table = honestTable()
+  table.columnDefinitions.reverse()
+  for (const { cells } of table.rows) cells.reverse()
+  const [listed, lines] = await withTables(() => JSON.stringify(table))
+  assert.equal(
+    listed.map(one => [one.namespace, one.name, one.uid, one.generation, one.annotations['adopt']]),
+    [
+      ['n', 'a', 'u', 1, undefined],
+      ['n', 'b', 'u', 1, 'always']
+    ]
+  )
+  assert.equal(lines, [])
+})
+
+test('a table without rows is an empty list', async () => {
+  const [listed, , asked] = await withTables(() => JSON.stringify({ ...honestTable(), rows: [] }))
+  assert.equal([listed, asked], [[], 1])
+})
+
+for (const [what, spoil] of Object.entries(spoiled)) {
+  test(`where ${what}, the metadata is listed, and one line says so`, async () => {
+    const table = honestTable()
+    spoil(table)
+    const [listed, lines, asked] = await withTables(() => JSON.stringify(table))
+    assert.equal(
+      listed.map(one => [one.name, one.uid, one.revision, one.annotations]),
+      [
+        ['a', 'u', '1', {}],
+        ['b', 'u', '1', {}]
+      ]
+    )
+    assert.equal([lines.length, asked], [1, 2])
+  })
+}
+
+for (const status of [400, 406]) {
+  test(`where a table is refused with ${status}, the metadata is listed`, async () => {
+    const [listed, lines, asked] = await withTables(() => '{}', status)
+    assert.equal([listed.length, lines.length, asked], [2, 1, 2])
+  })
+}
+
+test('half a table and half a list are neither', async () => {
+  const { rows, ...table } = honestTable()
+  const mixed = { ...table, rows: [...rows, { metadata: { name: 'c' } }] }
+  assert.is(await codeOf(withTables(() => JSON.stringify(mixed))), 'ListFailed')
+})
+
+test('a CRD that loses its columns between two pages is listed from the start', () =>
+  withCluster({ crds }, async cluster => {
+    putMany(cluster, 25)
+    let pages = 0
+    const through: http.RequestListener = (request, response) => {
+      if (++pages === 2) cluster.apply(crdsWith([])[0]!)
+      const headers = { ...request.headers, authorization: 'Bearer admin-token' }
+      http.get(cluster.url + request.url, { headers }, inner => inner.pipe(response))
+    }
+    const list = async (source: Source): Promise<void> => {
+      const names = (await source.list(variable)).map(one => one.name)
+      assert.equal([names.length, new Set(names).size], [25, 25])
+    }
+    await withAnswers(through, list, { pageSize: 10 })
+    assert.is(pages, 5)
+  }))
 
 // ---- reading
 

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Environment } from '@marcbachmann/cel-js'
 import { parse, parseAllDocuments } from 'yaml'
+import { tableColumns } from '../src/cluster/table.ts'
 import { annotationWarnings, checkManifest, loadCrds } from '../src/crd.ts'
 import type { Rule, Schema } from '../src/crd-schema.ts'
+import { markedAnnotations } from '../src/fingerprint.ts'
 import { projectFolder } from './support/job.ts'
 import { assert, suite } from './support/suite.ts'
 
@@ -39,6 +41,8 @@ interface Crd {
         readonly name: string
         readonly type: string
         readonly jsonPath: string
+        readonly description?: string
+        readonly priority?: number
       }[]
       readonly schema: { readonly openAPIV3Schema: Node }
     }[]
@@ -279,9 +283,37 @@ test('every text of the spec that is stored in a short column is as short', () =
   assert.equal([...languages].sort(), [...(facts.enums['script_lang'] ?? [])].sort())
 })
 
+const columnsOf = (crd: Crd) => crd.spec.versions[0]?.additionalPrinterColumns ?? []
+const shownColumns = (crd: Crd): ReturnType<typeof columnsOf> => columnsOf(crd).slice(0, -tableColumns.length)
+
+test('every CRD ends with the columns that a listing reads, seen by people with -o wide only', () => {
+  const expected = tableColumns.map(({ name, type, jsonPath, description }) => ({
+    name,
+    type,
+    jsonPath,
+    description,
+    priority: 1
+  }))
+  for (const [stem, crd] of all) {
+    assert.equal(columnsOf(crd).slice(-tableColumns.length), expected, stem)
+    // A second column of the same name would make every Table unfit.
+    const names = ['Name', ...columnsOf(crd).map(({ name }) => name)]
+    assert.is(new Set(names).size, names.length, stem)
+  }
+})
+
+test('the annotations that a listing reads are those that mean something on a CR, but for one that nothing reads', () => {
+  assert.equal(annotationWarnings([...markedAnnotations]), [])
+  assert.ok(
+    annotationWarnings(['no-such'])
+      .join()
+      .endsWith(`known are ${[...markedAnnotations, 'max-deletes'].join(', ')}.`)
+  )
+})
+
 test('printer columns show fields that exist, in one order', () => {
   for (const [stem, crd] of all) {
-    const columns = crd.spec.versions[0]?.additionalPrinterColumns ?? []
+    const columns = shownColumns(crd)
     const names = columns.map(({ name }) => name)
     assert.equal(names.slice(0, 2), ['Workspace', 'Path'], stem)
     assert.equal(names.slice(-4), ['State', 'Reason', 'Synced', 'Age'], stem)

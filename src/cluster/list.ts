@@ -1,10 +1,12 @@
 /** Lists a kind completely or fails: a list with a hole would look like deleted objects. */
 import { SyncError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import type { AnyKind, Listed } from '../model.ts'
 import type { Client } from './client.ts'
 import { type Meaning, Refused, toSyncError } from './failure.ts'
-import { apiVersion, group, toListed } from './listed.ts'
-import { fetchPage, metadataOnly } from './pages.ts'
+import { apiVersion, group, type ListedOptions, type Resource, toListed } from './listed.ts'
+import { fetchPage, metadataOnly, type Page, type PageRequest } from './pages.ts'
+import { fetchTable, Unfit } from './table.ts'
 
 export type ListKind = Pick<AnyKind, 'kind' | 'plural'>
 
@@ -14,17 +16,27 @@ export interface ListScope {
   readonly labels: boolean
   readonly pageSize: number
   readonly concurrency: number
+  readonly log: Log
 }
 
 /** A token lives about five minutes; three restarts mean that the cluster is too slow, not that we were unlucky. */
 const restarts = 3
 
+interface Listing {
+  readonly client: Client
+  readonly scope: ListScope
+  readonly options: ListedOptions
+  /** Turns false for good with the first Table of the kind that does not fit. */
+  tables: boolean
+}
+
 export async function listKind(client: Client, kind: ListKind, scope: ListScope): Promise<readonly Listed[]> {
-  const shared = new Map<string, string>()
-  const options = { kind: kind.kind, labels: scope.labels, shared }
+  const options = { kind: kind.kind, labels: scope.labels, shared: new Map<string, string>() }
+  // No printer column can hold whatever labels a selector asks for.
+  const listing: Listing = { client, scope, options, tables: !scope.labels }
   const parts = await inParallel(kindPaths(kind, scope.namespaces), scope.concurrency, async path => {
     try {
-      return await withRestarts(() => listPath(client, path, scope.pageSize, options))
+      return await listPath(listing, path)
     } catch (error) {
       throw toSyncError(error, meaning(kind, path, 'list'))
     }
@@ -40,17 +52,36 @@ export const kindPath = ({ plural }: ListKind, namespace: string): string =>
 export const kindPaths = (kind: ListKind, namespaces: readonly string[]): readonly string[] =>
   (namespaces.length === 0 ? [''] : [...new Set(namespaces)]).map(namespace => kindPath(kind, namespace))
 
-async function listPath(
-  client: Client,
+/** As Tables where the CRD has our columns; else, and when anything about a Table is odd, from the start as metadata. */
+async function listPath(listing: Listing, path: string): Promise<readonly Listed[]> {
+  const { client, options, scope } = listing
+  if (listing.tables) {
+    try {
+      return await withRestarts(() => listPages(path, scope, page => fetchTable(client, page, options)))
+    } catch (error) {
+      if (!isUnfit(error)) throw error
+      if (listing.tables) scope.log.debug('no list as a table', { kind: options.kind, why: error.message })
+      listing.tables = false
+    }
+  }
+  const pick = (item: Resource): Listed => toListed(item.metadata, options)
+  return withRestarts(() =>
+    listPages(path, scope, page => fetchPage(client, { ...page, accept: metadataOnly.list }, pick))
+  )
+}
+
+/** Or refused for its form: whether the metadata is refused as well is told when it is asked for. */
+const isUnfit = (error: unknown): error is Error =>
+  error instanceof Unfit || (error instanceof Refused && (error.status === 400 || error.status === 406))
+
+async function listPages(
   path: string,
-  limit: number,
-  options: Parameters<typeof toListed>[1]
+  { pageSize: limit }: ListScope,
+  fetch: (request: PageRequest) => Promise<Omit<Page<Listed>, 'count' | 'bytes'>>
 ): Promise<readonly Listed[]> {
   const all: Listed[] = []
   for (let token = ''; ; ) {
-    const page = await fetchPage(client, { path, limit, token, accept: metadataOnly.list }, item =>
-      toListed(item.metadata, options)
-    )
+    const page = await fetch({ path, limit, token })
     for (const one of page.items) all.push(one)
     if (page.token === '') return all
     if (page.token === token) throw new SyncError('ListFailed', `The API server repeats a page of ${path} without end.`)

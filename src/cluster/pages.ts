@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Client } from './client.ts'
 import { Truncated } from './failure.ts'
-import { isFields } from './fields.ts'
+import { type Fields, isFields } from './fields.ts'
 import { isResource, type Resource } from './listed.ts'
 import { ItemSplitter } from './splitter.ts'
 
@@ -33,10 +33,15 @@ export interface Page<T> {
 export type Pick<T> = (item: Resource, bytes: number) => T | undefined
 
 export async function fetchPage<T>(client: Client, request: PageRequest, pick: Pick<T>): Promise<Page<T>> {
-  const query = new URLSearchParams({ limit: String(request.limit) })
-  if (request.token !== '') query.set('continue', request.token)
-  const path = `${request.path}?${query.toString()}`
-  return client.call({ method: 'GET', path, accept: request.accept }, response => readPage(response, pick))
+  return client.call({ method: 'GET', path: pagePath(request), accept: request.accept }, response =>
+    readPage(response, pick)
+  )
+}
+
+export function pagePath({ path, limit, token }: PageRequest, more: Readonly<Record<string, string>> = {}): string {
+  const query = new URLSearchParams({ limit: String(limit), ...more })
+  if (token !== '') query.set('continue', token)
+  return `${path}?${query.toString()}`
 }
 
 async function readPage<T>(response: IncomingMessage, pick: Pick<T>): Promise<Page<T>> {
@@ -62,13 +67,20 @@ function parseItem(buffer: Buffer): Resource {
 /** An empty object, or a page of a proxy, must never pass for "no objects": that would delete everything. */
 function tokenOf(splitter: ItemSplitter): string {
   const list = parsed(() => splitter.end())
-  if (!isFields(list) || !('items' in list) || !String(list['kind']).endsWith('List'))
-    throw new Truncated('the answer is no list')
-  const token = isFields(list['metadata']) ? list['metadata']['continue'] : ''
+  if (!isList(list)) throw new Truncated('the answer is no list')
+  return continueOf(list)
+}
+
+export const isList = (value: unknown): value is Fields =>
+  isFields(value) && 'items' in value && String(value['kind']).endsWith('List')
+
+/** '' on the last page. */
+export function continueOf({ metadata }: Fields): string {
+  const token = isFields(metadata) ? metadata['continue'] : ''
   return typeof token === 'string' ? token : ''
 }
 
-function parsed(parse: () => unknown): unknown {
+export function parsed(parse: () => unknown): unknown {
   try {
     return parse()
   } catch {

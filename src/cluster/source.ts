@@ -45,7 +45,7 @@ export async function openCluster(options: ClusterOptions): Promise<Source> {
     log,
     signal: options.signal
   })
-  const scope: ListScope = { namespaces, labels, pageSize, concurrency }
+  const scope: ListScope = { namespaces, labels, pageSize, concurrency, log }
   log.debug('cluster chosen', {
     context: connection.context,
     server: connection.server.host,

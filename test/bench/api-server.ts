@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { selfSigned } from '../support/cluster/certificate.ts'
 import type { Counts, Faults, Order } from './lib/cluster.ts'
-import { tableColumns, type Version, writer } from './lib/objects.ts'
+import { tableDefinitions, type Version, writer } from './lib/objects.ts'
 import { fill, type Shelf } from './lib/shelf.ts'
 import { namespaces, sizesOf, type Thing, thingsOf, type WorldOptions } from './lib/world.ts'
 
@@ -135,7 +135,7 @@ async function list(shelf: Shelf, kind: string, url: URL, accept: string): Promi
   }
   if (accept.includes('as=Table')) {
     const form = url.searchParams.get('includeObject') === 'None' ? 'table' : 'table-metadata'
-    const head = `{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":${JSON.stringify(metadata)},"columnDefinitions":${tableColumns},"rows":[`
+    const head = `{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":${JSON.stringify(metadata)},"columnDefinitions":${tableDefinitions},"rows":[`
     return { parts: [head, shelf.slice(form, from, to), ']}'] }
   }
   const bare = accept.includes('PartialObjectMetadataList')

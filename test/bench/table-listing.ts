@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { ItemSplitter } from '../../src/cluster/splitter.ts'
 import { type Counts, startCluster } from './lib/cluster.ts'
 import { measure } from './lib/measure.ts'
+import { rowPlaces as at } from './lib/objects.ts'
 import { median } from './lib/summary.ts'
 
 /** The whole of one kind, its pages one after the other. */
@@ -38,7 +39,7 @@ interface Meta {
 function keep(item: Row & { readonly metadata?: Meta }): readonly unknown[] {
   const metadata = item.metadata ?? item.object?.metadata
   if (metadata) return [metadata.namespace, metadata.name, metadata.uid, metadata.generation]
-  return [item.cells[1], item.cells[0], item.cells[6], item.cells[7]]
+  return [at.namespace, at.name, at.uid, at.generation].map(place => item.cells[place])
 }
 
 /** The child: lists one way, cutting and parsing items as the program does, and says what parsing alone took. */

@@ -1,5 +1,7 @@
 /** CRs as an API server stores and answers them: metadata with everything that real objects carry, and their lists. */
 import { createHash } from 'node:crypto'
+import { tableColumns } from '../../../src/cluster/table.ts'
+import { markedAnnotations } from '../../../src/fingerprint.ts'
 import { specMaker, type Thing, type WorldOptions } from './world.ts'
 
 export interface Version {
@@ -149,7 +151,7 @@ export function writer(options: WorldOptions): (thing: Thing, version: Version) 
   }
 }
 
-/** What a Table's row holds of an object: the printer columns, here with uid and generation as two more. */
+/** What a Table's row holds of an object: the name, what CRDs show to people (the same for all kinds here), and our columns. */
 export function tableRow(thing: Thing, version: Version, object: string): string {
   const cells = [
     thing.name,
@@ -158,19 +160,27 @@ export function tableRow(thing: Thing, version: Version, object: string): string
     'Synced',
     'Synced',
     '12d',
+    '30d',
+    thing.namespace,
     uidOf(thing),
-    version.generation
+    version.generation,
+    created,
+    ...markedAnnotations.map(() => null)
   ]
   return `{"cells":${JSON.stringify(cells)},"object":${object}}`
 }
 
-const names = ['Name', 'Workspace', 'Path', 'State', 'Reason', 'Age', 'UID', 'Generation']
-export const tableColumns = JSON.stringify(
-  names.map(name => ({
+/** Where a row tells what is kept of an object. */
+export const rowPlaces = { name: 0, namespace: 7, uid: 8, generation: 9 } as const
+
+const shown = ['Name', 'Workspace', 'Path', 'State', 'Reason', 'Synced', 'Age']
+export const tableDefinitions = JSON.stringify([
+  ...shown.map(name => ({
     name,
-    type: name === 'Generation' ? 'integer' : 'string',
+    type: name === 'Synced' || name === 'Age' ? 'date' : 'string',
     format: name === 'Name' ? 'name' : '',
     description: `${name} of the object.`,
     priority: 0
-  }))
-)
+  })),
+  ...tableColumns.map(({ name, type, description }) => ({ name, type, format: '', description, priority: 1 }))
+])

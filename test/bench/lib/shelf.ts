@@ -23,25 +23,27 @@ export function fill(
   versionOf: (thing: Thing) => Version,
   write: (thing: Thing, version: Version) => Written
 ): Shelf {
-  const chunks = { full: new Joined(), metadata: new Joined() }
+  const chunks = { full: new Joined(), metadata: new Joined(), table: new Joined() }
   for (const thing of things) {
     const { full, metadata } = write(thing, versionOf(thing))
     chunks.full.add(full)
     chunks.metadata.add(metadata)
+    chunks.table.add(tableRow(thing, versionOf(thing), 'null'))
   }
   const texts = new Map<Form, Texts>([
     ['full', chunks.full.end()],
-    ['metadata', chunks.metadata.end()]
+    ['metadata', chunks.metadata.end()],
+    ['table', chunks.table.end()]
   ])
   const places = new Map(things.map((thing, index) => [`${thing.namespace}/${thing.name}`, index]))
   const one = (form: Form, index: number): Buffer => slice(form, index, index + 1)
-  /** Rows of a table are made when somebody asks for one. */
+  /** Rows with metadata are made when somebody asks for one. */
   const textsOf = (form: Form): Texts => {
     const found = texts.get(form)
     if (found) return found
     const rows = new Joined()
     for (const [index, thing] of things.entries())
-      rows.add(tableRow(thing, versionOf(thing), form === 'table' ? 'null' : one('metadata', index).toString()))
+      rows.add(tableRow(thing, versionOf(thing), one('metadata', index).toString()))
     const made = rows.end()
     texts.set(form, made)
     return made

@@ -1,6 +1,6 @@
 /** How an answer looks: the whole object, its metadata alone, or the table that kubectl prints. */
 import type { Page } from './pages.ts'
-import { notAcceptable } from './refusal.ts'
+import { badRequest, notAcceptable } from './refusal.ts'
 import type { Column, Fields, Kind, Stored } from './types.ts'
 import { apiVersionOf, isFields, textOf } from './types.ts'
 
@@ -92,28 +92,34 @@ const NAME: Fields = {
   priority: 0
 }
 
+const INCLUDES = ['None', 'Metadata', 'Object']
+
 function table(items: readonly Stored[], kind: Kind, metadata: Fields, query: URLSearchParams): Fields {
-  const include = query.get('includeObject') ?? 'Metadata'
+  const include = query.get('includeObject') || 'Metadata'
+  if (!INCLUDES.includes(include)) throw badRequest(`unrecognized includeObject value: ${JSON.stringify(include)}`)
   const rows = items.map(object => ({
     cells: [object.metadata.name, ...kind.columns.map(column => cell(object, column))],
-    ...(include !== 'None' && { object: include === 'Object' ? object : partial(object) })
+    object: include === 'None' ? null : include === 'Object' ? object : partial(object)
   }))
-  const columns = kind.columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+  const columns = kind.columns.map(({ name, type, format = '', description, priority = 0, jsonPath }) => ({
     name,
     type,
     format,
-    description,
+    description: description || `Custom resource definition column (in JSONPath format): ${jsonPath}`,
     priority
   }))
   return { kind: 'Table', apiVersion: META, metadata, columnDefinitions: [NAME, ...columns], rows }
 }
 
+/** As the convertor of apiextensions-apiserver does it: a missing key is null, a null in a string column a word. */
 function cell(object: Stored, { type, jsonPath }: Column): unknown {
   const value = at(object, jsonPath)
-  if (value === undefined || value === null) return null
-  if (type === 'date') return ago(textOf(value))
-  if (type !== 'string') return value
-  return textOf(value)
+  if (value === undefined) return null
+  if (type === 'string') return value === null ? '<no value>' : textOf(value)
+  if (type === 'date') return typeof value === 'string' ? ago(value) : null
+  if (type === 'boolean') return typeof value === 'boolean' ? value : null
+  if (typeof value !== 'number') return null
+  return type === 'integer' ? Math.trunc(value) : value
 }
 
 /** Just enough JSONPath for printer columns: names, quoted names, indexes, and `[?(@.type=="Ready")]`. */
