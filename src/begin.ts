@@ -5,7 +5,7 @@ import { loadLedger, openLedger, settleIncarnation } from './database/ledger.ts'
 import { type Context, type Entry, LINKED, objectKey, targetKey } from './model.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
 import { claimsByKind, isOwned, Outcomes, type Session, type World } from './session.ts'
-import { runAsRefusal, type TenancyRules } from './tenancy.ts'
+import { rulesOf, runAsRefusal, type TenancyRules } from './tenancy.ts'
 
 /** What the database said of itself at the start. */
 export interface Footing {
@@ -55,17 +55,6 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
     rules
   }
 }
-
-/** Who may write where, and which policies hold; `namespaces` is filled once the CRs are listed. */
-const rulesOf = (config: Config, namespaces: TenancyRules['namespaces']): TenancyRules => ({
-  mapping: config.namespaceMapping,
-  runAs: config.runAs,
-  userPaths: config.userPaths,
-  user: config.user,
-  adminNamespaces: new Set(config.adminNamespaces),
-  policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
-  namespaces
-})
 
 interface Known {
   readonly config: Config

@@ -4,7 +4,8 @@
  */
 
 import type { Schema } from './crd-schema.ts'
-import { below, unknownField } from './crd-words.ts'
+import { unknownField } from './crd-words.ts'
+import { below } from './places.ts'
 
 /** Far deeper than anything people write, far from the end of the stack. */
 const DEEPEST = 200

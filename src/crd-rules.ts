@@ -2,7 +2,7 @@
 import { Environment, type ParseResult } from '@marcbachmann/cel-js'
 import { isObject } from './crd-copy.ts'
 import type { Schema } from './crd-schema.ts'
-import { below } from './crd-words.ts'
+import { below } from './places.ts'
 
 interface Compiled {
   readonly holds: ParseResult

@@ -2,7 +2,8 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import formats from 'ajv-formats'
 import type { Schema } from './crd-schema.ts'
-import { below, nearest } from './crd-words.ts'
+import { nearest } from './crd-words.ts'
+import { below, placeOf } from './places.ts'
 
 export type CheckTypes = (spec: unknown) => readonly string[]
 
@@ -45,22 +46,10 @@ const mapValues = <T, U>(record: Readonly<Record<string, T>>, change: (value: T)
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]))
 
 function sentence(error: ErrorObject, spec: unknown): string {
-  const path = placeOf(error.instancePath, spec)
+  const path = placeOf(error.instancePath, spec, 'spec')
   const params = error.params as { readonly missingProperty?: string }
   if (error.keyword === 'required') return `${below(path, params.missingProperty ?? '')}: missing; it is required`
   return `${path}: ${complaint(error)}`
-}
-
-/** From a JSON pointer; numbers are places in lists only where there is a list. */
-function placeOf(pointer: string, spec: unknown): string {
-  let path = 'spec'
-  let value = spec
-  for (const part of pointer.split('/').slice(1)) {
-    const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-    path = below(path, Array.isArray(value) ? Number(key) : key)
-    value = (value as Record<string, unknown> | undefined)?.[key]
-  }
-  return path
 }
 
 function complaint({ keyword, params, schema: given, parentSchema, data }: ErrorObject): string {

@@ -1,11 +1,5 @@
-/** How faults name places and what they suggest. No function here is given a value that may be secret. */
-
-/** `spec.settings["odd key"]`: names that a person can find in the manifest, odd ones quoted and cut. */
-export function below(path: string, key: string | number): string {
-  if (typeof key === 'number') return `${path}[${key}]`
-  if (/^[A-Za-z_$][\w$-]*$/.test(key)) return `${path}.${key}`
-  return `${path}[${JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key)}]`
-}
+/** What faults suggest. No function here is given a value that may be secret. */
+import { below } from './places.ts'
 
 /** Script_path, scriptpath and scriptPath are one name to a person. */
 const loose = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '')

@@ -1,4 +1,5 @@
 /** Who may write where, and which policies hold: annotations of the object beat the namespace's, which beat settings. */
+import type { Config } from './config.ts'
 import { SyncError } from './errors.ts'
 import type { Account, Adopt, ConflictPolicy, DeletionPolicy, Listed, Policies } from './model.ts'
 
@@ -21,6 +22,17 @@ export interface TenancyRules {
   /** Our annotations of the Namespace objects (without prefix), by name. */
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>
 }
+
+/** Who may write where, and which policies hold; `namespaces` is filled once the CRs are listed. */
+export const rulesOf = (config: Config, namespaces: TenancyRules['namespaces']): TenancyRules => ({
+  mapping: config.namespaceMapping,
+  runAs: config.runAs,
+  userPaths: config.userPaths,
+  user: config.user,
+  adminNamespaces: new Set(config.adminNamespaces),
+  policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
+  namespaces
+})
 
 /** The workspace that a namespace's CRs go to unless they say otherwise; undefined when the mapping has none. */
 export function mappedWorkspace(namespace: string, mapping: NamespaceMapping): string | undefined {

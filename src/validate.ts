@@ -9,7 +9,7 @@ import { codeOf, findManifests } from './files/walk.ts'
 import type { Log } from './log.ts'
 import { type AnyKind, type Kind, type Manifest, objectKey, targetKey } from './model.ts'
 import { engineView } from './session.ts'
-import { checkPath, mappedWorkspace, policiesFor, type TenancyRules } from './tenancy.ts'
+import { checkPath, mappedWorkspace, policiesFor, rulesOf } from './tenancy.ts'
 
 export interface ValidateJob {
   readonly kinds: readonly AnyKind[]
@@ -159,15 +159,7 @@ function checkOne(manifest: Manifest, pieces: ReadonlyMap<string, Piece>, settin
 
 function ownFaults({ listed }: Manifest, spec: unknown, { config, job, shelf }: Setting): readonly string[] {
   const kind = kindOf(job, listed.kind)
-  const rules: TenancyRules = {
-    mapping: config.namespaceMapping,
-    runAs: config.runAs,
-    userPaths: config.userPaths,
-    user: config.user,
-    adminNamespaces: new Set(config.adminNamespaces),
-    policies: { conflict: config.conflictPolicy, deletion: config.deletionPolicy, adopt: config.adopt },
-    namespaces: shelf.namespaces
-  }
+  const rules = rulesOf(config, shelf.namespaces)
   const checks = [
     (): unknown => policiesFor(listed, rules),
     (): unknown => kind && checkPath(listed.namespace, kind.target(spec).path, rules),

@@ -20,7 +20,7 @@ const src = join(root, 'src')
 
 /** Layers, lowest first; a file may import from its own layer and below. */
 const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
-  [0, /^(model|errors|fingerprint)\.ts$/],
+  [0, /^(model|errors|fingerprint|places)\.ts$/],
   [1, /^windmill\//],
   [2, /^kinds\//],
   [2, /^(cluster|files|database)\//],

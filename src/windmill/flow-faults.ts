@@ -1,7 +1,8 @@
 /** What is wrong with a flow although its shape is right: the contract's traps, each named by its place. */
 import type { Json } from '../model.ts'
+import { below } from '../places.ts'
 import type { Generation } from './flow-keys.ts'
-import { enumerated, placeBelow, type Step, stepsOf } from './flow-places.ts'
+import { enumerated, type Step, stepsOf } from './flow-places.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
 export interface Fault {
@@ -73,7 +74,7 @@ function reserved({ place, value }: Step): readonly Fault[] {
   ]
   const written = holders.flatMap(([at, holder]) =>
     ['modules_node', 'default_node'].flatMap(key =>
-      isObject(holder) && holder[key] !== undefined ? fault(`${placeBelow(at, key)}: ${why}`) : []
+      isObject(holder) && holder[key] !== undefined ? fault(`${below(at, key)}: ${why}`) : []
     )
   )
   return [...(value['type'] === 'flowscript' ? fault(`${place}.value.type: flowscript ${why}`) : []), ...written]
@@ -132,9 +133,7 @@ function transformsOf(flow: JsonObject, root: string): readonly Transform[] {
     const inputs = isObject(value['input_transforms']) ? value['input_transforms'] : {}
     const suspend = isObject(module['suspend']) ? module['suspend'] : {}
     const held: readonly (readonly [string, Json | undefined])[] = [
-      ...Object.entries(inputs).map(
-        ([name, one]) => [placeBelow(`${place}.value.input_transforms`, name), one] as const
-      ),
+      ...Object.entries(inputs).map(([name, one]) => [below(`${place}.value.input_transforms`, name), one] as const),
       [`${place}.value.iterator`, value['iterator']],
       [`${place}.value.parallelism`, value['parallelism']],
       [`${place}.sleep`, module['sleep']],

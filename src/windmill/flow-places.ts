@@ -2,13 +2,6 @@
 import type { Json } from '../model.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
-/** `value.modules[2].value["odd key"]`: odd keys quoted and cut. */
-export function placeBelow(place: string, key: string | number): string {
-  if (typeof key === 'number') return `${place}[${key}]`
-  if (/^[A-Za-z_$][\w$-]*$/.test(key)) return `${place}.${key}`
-  return `${place}[${JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key)}]`
-}
-
 /** A module of a flow, wherever it stands. */
 export interface Step {
   readonly place: string

@@ -1,7 +1,7 @@
 /** Copies of a flow's value with keys left out or objects changed: one walk for storing, comparing and validating. */
 import type { Json } from '../model.ts'
+import { below } from '../places.ts'
 import { flowShape, type Known, type Shape, type ShapeOf } from './flow-keys.ts'
-import { placeBelow } from './flow-places.ts'
 import { isObject, type JsonObject } from './json-values.ts'
 
 /** A key, and the place of the object that has it. */
@@ -29,8 +29,8 @@ function objectOf(value: Json, shapeOf: ShapeOf, place: string, rules: Rules): J
   const members = Object.entries(altered).flatMap(([key, member]): [string, Json][] => {
     if (member === undefined) return []
     const known = Object.hasOwn(keys, key) ? keys[key] : undefined
-    const below = placeBelow(place, key)
-    const made = known ? memberOf(rules.reads?.(member, known) ?? member, known, below, rules) : member
+    const inner = below(place, key)
+    const made = known ? memberOf(rules.reads?.(member, known) ?? member, known, inner, rules) : member
     return rules.keeps(made, known, { place, key }) ? [[key, made]] : []
   })
   return Object.fromEntries(members)
@@ -40,12 +40,12 @@ function memberOf(member: Json, known: Known, place: string, rules: Rules): Json
   const { object, items, members } = known
   if (object) return objectOf(member, object, place, rules)
   if (items && Array.isArray(member)) {
-    return member.map((item: Json, at) => objectOf(item, items, placeBelow(place, at), rules))
+    return member.map((item: Json, at) => objectOf(item, items, below(place, at), rules))
   }
   if (members && isObject(member)) {
     return Object.fromEntries(
       Object.entries(member).flatMap(([key, one]): [string, Json][] =>
-        one === undefined ? [] : [[key, objectOf(one, members, placeBelow(place, key), rules)]]
+        one === undefined ? [] : [[key, objectOf(one, members, below(place, key), rules)]]
       )
     )
   }

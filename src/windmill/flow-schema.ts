@@ -1,6 +1,6 @@
 /** The OpenFlow schema that Windmill publishes, where it is stricter or looser than Windmill's own parser brought in line. */
 import type { ErrorObject } from 'ajv'
-import { placeBelow } from './flow-places.ts'
+import { below, placeOf } from '../places.ts'
 
 /** Sentences about the shape of a flow's value, whose places begin with `root`; no sentence holds a value. */
 export type CheckShape = (value: unknown, root: string) => readonly string[]
@@ -123,20 +123,8 @@ const isNode = (value: unknown): value is Node => typeof value === 'object' && v
 function sentence(error: ErrorObject, value: unknown, root: string): string {
   const place = placeOf(error.instancePath, value, root)
   const { missingProperty } = error.params as { readonly missingProperty?: string }
-  if (missingProperty !== undefined) return `${placeBelow(place, missingProperty)}: missing; it is required`
+  if (missingProperty !== undefined) return `${below(place, missingProperty)}: missing; it is required`
   return `${place}${complaint(error)}`
-}
-
-/** From a JSON pointer; numbers are places in lists only where there is a list. */
-function placeOf(pointer: string, value: unknown, root: string): string {
-  let place = root
-  let at = value
-  for (const part of pointer.split('/').slice(1)) {
-    const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-    place = placeBelow(place, Array.isArray(at) ? Number(key) : key)
-    at = (at as Record<string, unknown> | undefined)?.[key]
-  }
-  return place
 }
 
 const kinds: Readonly<Record<string, string>> = {

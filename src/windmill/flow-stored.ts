@@ -1,9 +1,10 @@
 /** What is stored of a stated flow: as given, but for what Windmill's parser would stumble over. */
 import { SyncError } from '../errors.ts'
 import type { Json } from '../model.ts'
+import { below } from '../places.ts'
 import type { Generation, Known, Shape } from './flow-keys.ts'
 import { bunName } from './flow-normal.ts'
-import { enumerated, placeBelow } from './flow-places.ts'
+import { enumerated } from './flow-places.ts'
 import { type At, rebuilt } from './flow-rebuild.ts'
 import type { JsonObject } from './json-values.ts'
 
@@ -58,7 +59,7 @@ export function storedFlow(flow: JsonObject, root: string, generation: Generatio
   const unknown: string[] = []
   const tooNew: string[] = []
   const keeps = (member: Json, known: Known | undefined, at: At): boolean => {
-    const place = placeBelow(at.place, at.key)
+    const place = below(at.place, at.key)
     if (!known) unknown.push(place)
     else if (member === null) return false
     if (known?.since && order.indexOf(known.since) > order.indexOf(generation)) tooNew.push(place)
