@@ -5,24 +5,24 @@ import type { Config } from './config.ts'
 import { saveRun } from './database/history.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
-import type { Stray } from './model.ts'
+import type { AnyKind, Stray } from './model.ts'
 import { pruneKind } from './prune.ts'
 import { reconcileKind } from './reconcile.ts'
 import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
-import { isWatched } from './scope.ts'
-import { engineView, isOwned, type Session, type World } from './session.ts'
-import { type Listing, listKinds, type Surveyed, survey } from './survey.ts'
+import { isWatched, selectKinds } from './scope.ts'
+import { byKey, engineView, type Session, type World } from './session.ts'
+import { findMoved, type Listing, listKinds, type Surveyed, survey } from './survey.ts'
 
 export async function run(config: Config, world: World, footing: Footing): Promise<Report> {
   const startedAt = new Date()
   // The cluster lists while the database tells the ledger.
-  const listing = listKinds(config, world)
-  listing.catch(() => {})
+  const listings = listKinds(config, world)
+  for (const one of listings) one.catch(() => {})
   const session = await begin(config, world, footing)
   let error: SyncError | undefined
   try {
-    const surveyed = await surveyAll(session, await listing)
+    const surveyed = await surveyAll(session, listings)
     await preflight(session, surveyed)
     await reconcileAll(session, surveyed)
     await pruneAll(session, surveyed)
@@ -37,23 +37,46 @@ export async function run(config: Config, world: World, footing: Footing): Promi
   return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
 }
 
-/** Finds out what may have changed, once it is known which policies the namespaces have. */
-async function surveyAll(session: Session, listings: readonly Listing[]): Promise<readonly Surveyed[]> {
-  const { source } = session
-  const names = new Set(ownedNamespaces(session))
-  for (const { listed } of listings) if (Array.isArray(listed)) for (const { namespace } of listed) names.add(namespace)
-  for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
-  for (const stray of source.strays()) tellStray(session, stray)
-  // As many at once as there are connections; over a slow network the round trips are what takes time.
-  return Promise.all(listings.map(one => survey(session, one)))
+/** Finds out what may have changed: on the database's side while the cluster still lists, then kind by kind. */
+async function surveyAll(session: Session, listings: readonly Promise<Listing>[]): Promise<readonly Surveyed[]> {
+  const moved = byKey((kind: AnyKind) => findMoved(session, kind))
+  for (const kind of selectKinds(session.kinds, session.config.kinds)) moved(kind).catch(() => {})
+  const learn = learner(session)
+  const owned = learn(ownedNamespaces(session))
+  const surveys = listings.map(async one => {
+    const listing = await one
+    await Promise.all([owned, learn(listing.listed instanceof SyncError ? [] : listing.listed.namespaces)])
+    // What a document is may be told only when all kinds are listed.
+    await Promise.all(listings)
+    return survey(session, listing, moved(listing.kind))
+  })
+  // Settled means settled, also after a failure: nothing goes on behind the caller.
+  await Promise.allSettled([owned, ...surveys])
+  const surveyed = await Promise.all(surveys)
+  for (const stray of session.source.strays()) tellStray(session, stray)
+  return surveyed
+}
+
+/** Fetches the annotations of namespaces, once each: their policies decide what a mark is. */
+function learner({ source, namespaces }: Session): (names: Iterable<string>) => Promise<unknown> {
+  const asked = new Map<string, Promise<void>>()
+  return names => {
+    const wanted = [...names]
+    const unknown = wanted.filter(one => !asked.has(one))
+    if (unknown.length > 0) {
+      const answer = source.namespaces(unknown).then(found => {
+        for (const [name, annotations] of found) namespaces.set(name, annotations)
+      })
+      for (const one of unknown) asked.set(one, answer)
+    }
+    return Promise.all(wanted.map(one => asked.get(one)))
+  }
 }
 
 /** Policies of a namespace hold for its rows, also when its last CR is gone. */
-function* ownedNamespaces({ ledger, config }: Session): Iterable<string> {
-  for (const { byObject } of ledger.all()) {
-    for (const entry of byObject.values())
-      if (isOwned(entry) && isWatched(entry.namespace ?? '', config)) yield entry.namespace ?? ''
-  }
+function ownedNamespaces({ ledger, config }: Session): ReadonlySet<string> {
+  const owned = ledger.tallies.filter(one => !one.foreign && one.owned > 0 && isWatched(one.namespace, config))
+  return new Set(owned.map(one => one.namespace))
 }
 
 function tellStray(session: Session, { kind, namespace, name, error }: Stray): void {

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { SyncError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Listed, Manifest, Material, Ref, Source } from '../model.ts'
+import { Roster } from '../roster.ts'
 import { type ManifestRules, newShelf, type Shelf, shelfKey, shelve } from './manifests.ts'
 import { codeOf, findManifests } from './walk.ts'
 
@@ -79,7 +80,11 @@ function sourceOf(shelf: Shelf, { namespaces = [] }: FilesOptions): Source {
   const manifests = [...shelf.manifests.values()].filter(one => watched(one.listed))
   return {
     id: 'files',
-    list: async ({ kind }) => manifests.map(one => one.listed).filter(listed => listed.kind === kind),
+    list: async ({ kind }) =>
+      Roster.of(
+        kind,
+        manifests.map(one => one.listed).filter(listed => listed.kind === kind)
+      ),
     strays: () => shelf.strays.filter(watched),
     read: (_kind, wanted) => read(shelf, wanted),
     namespaces: async names =>

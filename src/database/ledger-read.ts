@@ -1,0 +1,291 @@
+/**
+ * What is asked of the ledger. It stays where it is: marks go up and differences come back, whole entries are read for
+ * the objects at work only. Without a ledger (a plan before the first run) everything is empty.
+ */
+import {
+  type Context,
+  type DeletionPolicy,
+  type Entry,
+  type Fragment,
+  type Kind,
+  LINKED,
+  type Sql,
+  type Target,
+  targetKey
+} from '../model.ts'
+import type { Opened } from './ledger.ts'
+
+/** How many entries there are, by cluster, kind, namespace and workspace. */
+export interface Tally {
+  readonly kind: string
+  /** Of another cluster. */
+  readonly foreign: boolean
+  readonly namespace: string
+  /** '' for entries that own nothing. */
+  readonly workspace: string
+  /** Entries of a CR, whether or not it owns something. */
+  readonly named: number
+  /** Entries that own their target. */
+  readonly owned: number
+  /** Of these, those whose CR moved on. */
+  readonly detached: number
+}
+
+/** CRs of a kind as columns: texts with one line for each, without a last newline. */
+export interface MarkList {
+  readonly namespaces: string
+  readonly names: string
+  readonly uids: string
+  /** '' for one that is to be compared whatever the ledger says. */
+  readonly fingerprints: string
+}
+
+export interface MarkAnswer {
+  /** Those of the list that are to be read: positions, and the workspace that the ledger has for them, if any. */
+  readonly changed: readonly { readonly at: number; readonly workspace: string | undefined }[]
+  /** How many of the list have an entry. */
+  readonly known: number
+  /** Number of those that stand still, by workspace. */
+  readonly quiet: ReadonlyMap<string, number>
+}
+
+/** The ledger's columns of an object, as `readEntries` and the queries below name them. */
+type ObjectName = Pick<Entry, 'namespace' | 'name'>
+
+/** An entry of another cluster: only that it is there counts. */
+export type Foreign = Pick<Target, 'workspace' | 'path'>
+
+export interface Found {
+  readonly entries: readonly Entry[]
+  readonly foreign: readonly Foreign[]
+}
+
+export interface LedgerReader {
+  readonly tally: (sql: Sql) => Promise<readonly Tally[]>
+  /** Entries of these CRs. */
+  readonly ofObjects: (sql: Sql, kind: string, objects: readonly ObjectName[]) => Promise<Found>
+  /** Entries at these targets, whoever owns them. */
+  readonly atTargets: (sql: Sql, kind: string, targets: readonly Foreign[]) => Promise<Found>
+  /** Entries that own a row whose CR moved on. */
+  readonly detached: (sql: Sql, kind: string) => Promise<Found>
+  /** Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. */
+  readonly compareMarks: (sql: Sql, kind: string, list: MarkList, told: boolean) => Promise<MarkAnswer>
+  /** CRs whose rows are not as the ledger left them, or gone. `workspaces` limits the search. */
+  readonly moved: (
+    sql: Sql,
+    kind: Pick<Kind, 'kind' | 'tokens'>,
+    context: Context,
+    workspaces: readonly string[] | undefined
+  ) => Promise<readonly (ObjectName & Pick<Entry, 'workspace'>)[]>
+  /** Owned entries of a kind in full, in the order of their ids; `after`: the last id of the page before, or ''. */
+  readonly page: (
+    sql: Sql,
+    kind: string,
+    which: { readonly after: string; readonly limit: number }
+  ) => Promise<{ readonly entries: readonly Entry[]; readonly last: string }>
+  /** Secrets and ConfigMaps that CRs refer to. */
+  readonly refs: (sql: Sql, kind: string) => Promise<readonly (ObjectName & { readonly refs: readonly string[] })[]>
+  /** Every CR that has an entry, one after the other. */
+  readonly eachName: (sql: Sql, kind: string, take: (namespace: string, name: string) => void) => Promise<void>
+  /** Secret variables that objects generated. */
+  readonly linked: (sql: Sql) => Promise<readonly Linked[]>
+  /** Who owns targets of a kind, by target key: `Kind ns/name`. */
+  readonly owners: (sql: Sql, kind: string, targets: readonly Foreign[]) => Promise<ReadonlyMap<string, string>>
+}
+
+/** A secret variable, and the object that generated it. */
+export interface Linked {
+  readonly workspace: string
+  readonly variable: string
+  /** Path of the object. */
+  readonly path: string
+  /** `Kind ns/name`, or a word for another cluster's. */
+  readonly by: string
+}
+
+interface StoredEntry
+  extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'conflictPolicy' | 'syncedAt' | 'transitionedAt'> {
+  readonly id: string
+  readonly cluster: string
+  readonly deletion_policy: DeletionPolicy
+  readonly own_policy: boolean
+  readonly conflict_policy: Entry['conflictPolicy']
+  readonly synced_at: Date | null
+  readonly transitioned_at: Date | null
+}
+
+/** `forgotten`: the tokens belong to another incarnation of the database and say nothing. */
+export function ledgerReader(
+  cluster: string,
+  { present, version }: Opened,
+  { forgotten }: { readonly forgotten: boolean }
+): LedgerReader {
+  const nothing: Found = { entries: [], foreign: [] }
+  const columns = (sql: Sql): Fragment => sql`
+    o.id::text as id, o.cluster, o.kind, o.namespace, o.name, o.uid, o.workspace, o.path, o.fingerprint, o.base, o.fields,
+    ${version < 2 ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy` : sql`o.deployed, o.details, o.conflict_policy`},
+    o.token, o.refs, o.deletion_policy, o.own_policy, o.state, o.reason, o.message, o.reported, o.synced_at, o.transitioned_at`
+  const found = (rows: readonly StoredEntry[]): Found => ({
+    entries: rows.filter(row => row.cluster === cluster).map(row => toEntry(row, forgotten)),
+    foreign: rows.flatMap(({ cluster: other, state, workspace, path }) =>
+      other !== cluster && state !== 'Released' && path !== null ? [{ workspace: workspace ?? '', path }] : []
+    )
+  })
+  const owned = (sql: Sql): Fragment => sql`o.path is not null and o.state <> 'Released'`
+
+  return {
+    tally: async sql =>
+      present
+        ? sql<Tally[]>`
+            select o.kind, o.cluster <> ${cluster} as foreign, coalesce(o.namespace, '') as namespace, coalesce(o.workspace, '') as workspace,
+                   count(o.name)::int as named, (count(*) filter (where ${owned(sql)}))::int as owned,
+                   (count(*) filter (where o.name is null and ${owned(sql)}))::int as detached
+              from windmill_iac.object o group by 1, 2, 3, 4`
+        : [],
+
+    ofObjects: async (sql, kind, objects) => {
+      if (!present || objects.length === 0) return nothing
+      const list = objects.map(({ namespace, name }) => ({ namespace, name }))
+      return found(
+        await sql<StoredEntry[]>`
+          select ${columns(sql)}
+            from jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(namespace text, name text)
+            join windmill_iac.object o
+              on o.cluster = ${cluster} and o.kind = ${kind} and o.namespace = r.namespace and o.name = r.name`
+      )
+    },
+
+    atTargets: async (sql, kind, targets) => {
+      if (!present || targets.length === 0) return nothing
+      return found(
+        await sql<StoredEntry[]>`
+          select ${columns(sql)} from ${placeList(sql, targets)}
+            join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path`
+      )
+    },
+
+    detached: async (sql, kind) =>
+      present
+        ? found(
+            await sql<StoredEntry[]>`
+              select ${columns(sql)} from windmill_iac.object o
+               where o.cluster = ${cluster} and o.kind = ${kind} and o.name is null and ${owned(sql)}`
+          )
+        : nothing,
+
+    compareMarks: async (sql, kind, list, told) => {
+      if (!present || list.names === '') return { changed: [], known: 0, quiet: new Map() }
+      const rows = await sql<{ what: 'changed' | 'quiet'; at: number; workspace: string | null; known: number }[]>`
+        with m as materialized (
+          select (c.at - 1)::int as at, o.workspace, o.id is not null as known,
+                 coalesce(o.uid = coalesce(c.uid, '') and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
+                          and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!forgotten}::boolean, false) as quiet
+            from unnest(string_to_array(${list.namespaces}::text, E'\n'), string_to_array(${list.names}::text, E'\n'),
+                        string_to_array(${list.uids}::text, E'\n'), string_to_array(${list.fingerprints}::text, E'\n'))
+                 with ordinality as c(namespace, name, uid, fingerprint, at)
+            left join windmill_iac.object o
+              on o.cluster = ${cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name)
+        select 'changed' as what, at, workspace, known::int from m where not quiet
+        union all
+        select 'quiet', count(*)::int, workspace, 1 from m where quiet group by workspace`
+      const quiet = rows.filter(row => row.what === 'quiet')
+      const changed = rows.filter(row => row.what === 'changed')
+      return {
+        changed: changed.map(({ at, workspace }) => ({ at, workspace: workspace ?? undefined })),
+        known: changed.filter(row => row.known === 1).length + quiet.reduce((sum, row) => sum + row.at, 0),
+        quiet: new Map(quiet.map(row => [row.workspace ?? '', row.at]))
+      }
+    },
+
+    moved: async (sql, kind, context, workspaces) => {
+      if (!present || forgotten || workspaces?.length === 0) return []
+      const here = workspaces ? sql`and o.workspace = any(${workspaces as string[]}::text[])` : sql``
+      const settled = sql`
+        o.cluster = ${cluster} and o.kind = ${kind.kind} and o.name is not null and o.path is not null
+        and o.state = 'Synced' and o.fingerprint <> '' ${here}`
+      const targets = sql`(
+        select o.workspace, o.path, (
+                 select array_agg(substr(f, ${LINKED.length + 1}::int)) from unnest(o.fields) f where starts_with(f, ${LINKED})) as linked
+          from windmill_iac.object o where ${settled}) j`
+      return sql<(ObjectName & Pick<Entry, 'workspace'>)[]>`
+        select o.namespace, o.name, o.workspace from windmill_iac.object o
+          left join (${kind.tokens(sql, targets, context)}) t on t.workspace = o.workspace and t.path = o.path
+         where ${settled} and o.token is distinct from t.token`
+    },
+
+    page: async (sql, kind, { after, limit }) => {
+      if (!present) return { entries: [], last: '' }
+      const rows = await sql<StoredEntry[]>`
+        select ${columns(sql)} from windmill_iac.object o
+         where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null and ${owned(sql)} and o.id > ${after || '0'}::bigint
+         order by o.id limit ${limit}::int`
+      return { entries: found(rows).entries, last: rows.at(-1)?.id ?? '' }
+    },
+
+    refs: async (sql, kind) =>
+      present
+        ? sql<(ObjectName & { refs: string[] })[]>`
+            select o.namespace, o.name, o.refs from windmill_iac.object o
+             where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null and o.refs <> '{}'`
+        : [],
+
+    eachName: async (sql, kind, take) => {
+      if (!present) return
+      await sql<{ namespace: string; name: string }[]>`
+        select o.namespace, o.name from windmill_iac.object o
+         where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null`.forEach(row =>
+        take(row.namespace, row.name)
+      )
+    },
+
+    linked: async sql =>
+      present
+        ? sql<Linked[]>`
+            select o.workspace, substr(f, ${LINKED.length + 1}::int) as variable, o.path,
+                   case when o.cluster = ${cluster} then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
+                        else 'A resource of another cluster' end as by
+              from windmill_iac.object o cross join unnest(o.fields) f
+             where ${owned(sql)} and starts_with(f, ${LINKED})
+             order by o.cluster = ${cluster}`
+        : [],
+
+    owners: async (sql, kind, targets) => {
+      if (!present || targets.length === 0) return new Map()
+      const rows = await sql<(Foreign & { owner: string })[]>`
+        select o.workspace, o.path, case when o.cluster = ${cluster}
+                 then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
+                 else o.kind || ' of another cluster' end as owner
+          from ${placeList(sql, targets)}
+          join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path
+         where ${owned(sql)}`
+      return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.owner]))
+    }
+  }
+}
+
+function placeList(sql: Sql, targets: readonly Foreign[]): Fragment {
+  const list = targets.map(({ workspace, path }) => ({ workspace, path }))
+  return sql`jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(workspace text, path text)`
+}
+
+function toEntry(row: StoredEntry, forgotten: boolean): Entry {
+  const {
+    id: _id,
+    cluster: _cluster,
+    deletion_policy,
+    own_policy,
+    conflict_policy,
+    synced_at,
+    transitioned_at,
+    ...rest
+  } = row
+  return {
+    ...rest,
+    token: forgotten ? '' : row.token,
+    deletionPolicy: deletion_policy,
+    ownPolicy: own_policy,
+    conflictPolicy: conflict_policy,
+    syncedAt: synced_at,
+    transitionedAt: transitioned_at
+  }
+}
