@@ -28,7 +28,9 @@ export class Marks {
   of({ namespace, revision, annotations }: Marked, seen: readonly (string | undefined)[]): Fingerprint {
     const rest =
       seen.length === 0 && !hasAny(annotations) ? this.plain(namespace) : this.#rest(namespace, annotations, seen)
-    return (rest === '' ? '' : `${revision}.${rest}`) as Fingerprint
+    // A revision may be anything that moves with the spec; a generation stands for itself.
+    const short = revision.length > 20 ? fingerprintOf([revision]) : revision
+    return (rest === '' ? '' : `${short}.${rest}`) as Fingerprint
   }
 
   /** What stands behind the revision for all CRs of a namespace that have no annotations of ours and refer to nothing. */

@@ -511,7 +511,7 @@ const markOf = (listed: Listed): string => {
     runAs: 'members',
     adminNamespaces: new Set()
   }
-  return new Marks({ rules, windmillSchema: '2026-08' } as never, { rules: 1 } as never).of(listed, ['v1'])
+  return `${listed.uid} ${new Marks({ rules, windmillSchema: '2026-08' } as never, { rules: 1 } as never).of(listed, ['v1'])}`
 }
 
 interface Table {
