@@ -4,7 +4,7 @@ import { Claims } from './claims.ts'
 import type { Config } from './config.ts'
 import { withRetries } from './database/failures.ts'
 import { hasMoved, openLedger, settleIncarnation } from './database/ledger.ts'
-import { type Linked, ledgerReader } from './database/ledger-read.ts'
+import { LedgerReader, type Linked } from './database/ledger-read.ts'
 import { Ledger } from './ledger.ts'
 import { Marks } from './marks.ts'
 import { type AnyKind, type Context, targetKey } from './model.ts'
@@ -34,7 +34,7 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
     found: await sql<{ id: string }[]>`select id from workspace`
   }))
   if (moved && !dry) await database.write(settleIncarnation)
-  const reader = ledgerReader(source.id, opened, { forgotten: moved && dry })
+  const reader = new LedgerReader(source.id, opened, moved && dry)
   const { tallies, linked } = await database.read(async sql => ({
     tallies: await reader.tally(sql),
     linked: await reader.linked(sql)
@@ -88,7 +88,7 @@ function contextOf({ config, footing, ledger, rules, linked }: Known): Context {
     mayRunAs: (namespace, account) => runAsRefusal(namespace, account, rules),
     linkedBy: (workspace, path) => generated.get(targetKey(workspace, path))?.by,
     linkedPath: (workspace, path) => generated.get(targetKey(workspace, path))?.path,
-    ownersOf: ledger.reader.owners
+    ownersOf: (...which) => ledger.reader.owners(...which)
   }
 }
 

@@ -60,16 +60,15 @@ async function surveyAll(session: Session, listings: readonly Promise<Listing>[]
 /** Fetches the annotations of namespaces, once each: their policies decide what a mark is. */
 function learner({ source, namespaces }: Session): (names: Iterable<string>) => Promise<unknown> {
   const asked = new Map<string, Promise<void>>()
-  return names => {
+  const fetch = async (names: readonly string[]): Promise<void> => {
+    for (const [name, annotations] of await source.namespaces(names)) namespaces.set(name, annotations)
+  }
+  return async names => {
     const wanted = [...names]
     const unknown = wanted.filter(one => !asked.has(one))
-    if (unknown.length > 0) {
-      const answer = source.namespaces(unknown).then(found => {
-        for (const [name, annotations] of found) namespaces.set(name, annotations)
-      })
-      for (const one of unknown) asked.set(one, answer)
-    }
-    return Promise.all(wanted.map(one => asked.get(one)))
+    const answer = unknown.length > 0 ? fetch(unknown) : Promise.resolve()
+    for (const one of unknown) asked.set(one, answer)
+    return Promise.all(wanted.map(async one => asked.get(one)))
   }
 }
 

@@ -30,7 +30,7 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
   ],
   [
     3,
-    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
+    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|batches|identities|gone|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
   ],
   [4, /^(begin|run)\.ts$/],
   [5, /^(main|open)\.ts$/]
@@ -110,7 +110,7 @@ test('kinds import words and Windmill facts only', () => {
 
 test('the engine names no kind', () => {
   const engine = files.filter(file =>
-    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|identities|prune|report|run|plan|status|claims|tenancy)\.ts$/.test(
+    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|identities|gone|prune|report|run|plan|status|claims|tenancy)\.ts$/.test(
       file
     )
   )

@@ -52,45 +52,12 @@ export interface MarkAnswer {
 /** The ledger's columns of an object, as `readEntries` and the queries below name them. */
 type ObjectName = Pick<Entry, 'namespace' | 'name'>
 
-/** An entry of another cluster: only that it is there counts. */
-export type Foreign = Pick<Target, 'workspace' | 'path'>
+type Place = Pick<Target, 'workspace' | 'path'>
 
 export interface Found {
   readonly entries: readonly Entry[]
-  readonly foreign: readonly Foreign[]
-}
-
-export interface LedgerReader {
-  readonly tally: (sql: Sql) => Promise<readonly Tally[]>
-  /** Entries of these CRs. */
-  readonly ofObjects: (sql: Sql, kind: string, objects: readonly ObjectName[]) => Promise<Found>
-  /** Entries at these targets, whoever owns them. */
-  readonly atTargets: (sql: Sql, kind: string, targets: readonly Foreign[]) => Promise<Found>
-  /** Entries that own a row whose CR moved on. */
-  readonly detached: (sql: Sql, kind: string) => Promise<Found>
-  /** Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. */
-  readonly compareMarks: (sql: Sql, kind: string, list: MarkList, told: boolean) => Promise<MarkAnswer>
-  /** CRs whose rows are not as the ledger left them, or gone. `workspaces` limits the search. */
-  readonly moved: (
-    sql: Sql,
-    kind: Pick<Kind, 'kind' | 'tokens'>,
-    context: Context,
-    workspaces: readonly string[] | undefined
-  ) => Promise<readonly (ObjectName & Pick<Entry, 'workspace'>)[]>
-  /** Owned entries of a kind in full, in the order of their ids; `after`: the last id of the page before, or ''. */
-  readonly page: (
-    sql: Sql,
-    kind: string,
-    which: { readonly after: string; readonly limit: number }
-  ) => Promise<{ readonly entries: readonly Entry[]; readonly last: string }>
-  /** Secrets and ConfigMaps that CRs refer to. */
-  readonly refs: (sql: Sql, kind: string) => Promise<readonly (ObjectName & { readonly refs: readonly string[] })[]>
-  /** Every CR that has an entry, one after the other. */
-  readonly eachName: (sql: Sql, kind: string, take: (namespace: string, name: string) => void) => Promise<void>
-  /** Secret variables that objects generated. */
-  readonly linked: (sql: Sql) => Promise<readonly Linked[]>
-  /** Who owns targets of a kind, by target key: `Kind ns/name`. */
-  readonly owners: (sql: Sql, kind: string, targets: readonly Foreign[]) => Promise<ReadonlyMap<string, string>>
+  /** Targets of other clusters: only that they are taken counts. */
+  readonly foreign: readonly Place[]
 }
 
 /** A secret variable, and the object that generated it. */
@@ -114,156 +81,199 @@ interface StoredEntry
   readonly transitioned_at: Date | null
 }
 
-/** `forgotten`: the tokens belong to another incarnation of the database and say nothing. */
-export function ledgerReader(
-  cluster: string,
-  { present, version }: Opened,
-  { forgotten }: { readonly forgotten: boolean }
-): LedgerReader {
-  const nothing: Found = { entries: [], foreign: [] }
-  const columns = (sql: Sql): Fragment => sql`
-    o.id::text as id, o.cluster, o.kind, o.namespace, o.name, o.uid, o.workspace, o.path, o.fingerprint, o.base, o.fields,
-    ${version < 2 ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy` : sql`o.deployed, o.details, o.conflict_policy`},
-    o.token, o.refs, o.deletion_policy, o.own_policy, o.state, o.reason, o.message, o.reported, o.synced_at, o.transitioned_at`
-  const found = (rows: readonly StoredEntry[]): Found => ({
-    entries: rows.filter(row => row.cluster === cluster).map(row => toEntry(row, forgotten)),
-    foreign: rows.flatMap(({ cluster: other, state, workspace, path }) =>
-      other !== cluster && state !== 'Released' && path !== null ? [{ workspace: workspace ?? '', path }] : []
+type Name = ObjectName & Pick<Entry, 'workspace'>
+
+export class LedgerReader {
+  readonly #cluster: string
+  readonly #present: boolean
+  readonly #version: number
+  /** The tokens belong to another incarnation of the database and say nothing. */
+  readonly #forgotten: boolean
+
+  constructor(cluster: string, { present, version }: Opened, forgotten: boolean) {
+    this.#cluster = cluster
+    this.#present = present
+    this.#version = version
+    this.#forgotten = forgotten
+  }
+
+  async tally(sql: Sql): Promise<readonly Tally[]> {
+    if (!this.#present) return []
+    return sql<Tally[]>`
+      select o.kind, o.cluster <> ${this.#cluster} as foreign, coalesce(o.namespace, '') as namespace,
+             coalesce(o.workspace, '') as workspace, count(o.name)::int as named,
+             (count(*) filter (where ${owned(sql)}))::int as owned,
+             (count(*) filter (where o.name is null and ${owned(sql)}))::int as detached
+        from windmill_iac.object o group by 1, 2, 3, 4`
+  }
+
+  /** Entries of these CRs. */
+  async ofObjects(sql: Sql, kind: string, objects: readonly ObjectName[]): Promise<Found> {
+    if (!this.#present || objects.length === 0) return nothing
+    const list = objects.map(({ namespace, name }) => ({ namespace, name }))
+    return this.#found(
+      await sql<StoredEntry[]>`
+        select ${this.#columns(sql)}
+          from jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(namespace text, name text)
+          join windmill_iac.object o
+            on o.cluster = ${this.#cluster} and o.kind = ${kind} and o.namespace = r.namespace and o.name = r.name`
     )
-  })
-  const owned = (sql: Sql): Fragment => sql`o.path is not null and o.state <> 'Released'`
+  }
 
-  return {
-    tally: async sql =>
-      present
-        ? sql<Tally[]>`
-            select o.kind, o.cluster <> ${cluster} as foreign, coalesce(o.namespace, '') as namespace, coalesce(o.workspace, '') as workspace,
-                   count(o.name)::int as named, (count(*) filter (where ${owned(sql)}))::int as owned,
-                   (count(*) filter (where o.name is null and ${owned(sql)}))::int as detached
-              from windmill_iac.object o group by 1, 2, 3, 4`
-        : [],
+  /** Entries at these targets, whoever owns them. */
+  async atTargets(sql: Sql, kind: string, targets: readonly Place[]): Promise<Found> {
+    if (!this.#present || targets.length === 0) return nothing
+    return this.#found(
+      await sql<StoredEntry[]>`
+        select ${this.#columns(sql)} from ${placeList(sql, targets)}
+          join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path`
+    )
+  }
 
-    ofObjects: async (sql, kind, objects) => {
-      if (!present || objects.length === 0) return nothing
-      const list = objects.map(({ namespace, name }) => ({ namespace, name }))
-      return found(
-        await sql<StoredEntry[]>`
-          select ${columns(sql)}
-            from jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(namespace text, name text)
-            join windmill_iac.object o
-              on o.cluster = ${cluster} and o.kind = ${kind} and o.namespace = r.namespace and o.name = r.name`
+  /** Entries that own a row whose CR moved on. */
+  async detached(sql: Sql, kind: string): Promise<Found> {
+    if (!this.#present) return nothing
+    return this.#found(
+      await sql<StoredEntry[]>`
+        select ${this.#columns(sql)} from windmill_iac.object o
+         where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is null and ${owned(sql)}`
+    )
+  }
+
+  /** Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. */
+  async compareMarks(sql: Sql, kind: string, list: MarkList, told: boolean): Promise<MarkAnswer> {
+    if (!this.#present || list.names === '') return { changed: [], known: 0, quiet: new Map() }
+    const { namespaces, names, uids, fingerprints } = list
+    const rows = await sql<{ what: 'changed' | 'quiet'; at: number; workspace: string | null; known: number }[]>`
+      with m as materialized (
+        select (c.at - 1)::int as at, o.workspace, o.id is not null as known,
+               coalesce(o.uid = coalesce(c.uid, '') and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
+                        and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!this.#forgotten}::boolean, false) as quiet
+          from unnest(string_to_array(${namespaces}::text, E'\\n'), string_to_array(${names}::text, E'\\n'),
+                      string_to_array(${uids}::text, E'\\n'), string_to_array(${fingerprints}::text, E'\\n'))
+               with ordinality as c(namespace, name, uid, fingerprint, at)
+          left join windmill_iac.object o
+            on o.cluster = ${this.#cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name)
+      select 'changed' as what, at, workspace, known::int from m where not quiet
+      union all
+      select 'quiet', count(*)::int, workspace, 1 from m where quiet group by workspace`
+    const quiet = rows.filter(row => row.what === 'quiet')
+    const changed = rows.filter(row => row.what === 'changed')
+    return {
+      changed: changed.map(({ at, workspace }) => ({ at, workspace: workspace ?? undefined })),
+      known: changed.filter(row => row.known === 1).length + quiet.reduce((sum, row) => sum + row.at, 0),
+      quiet: new Map(quiet.map(row => [row.workspace ?? '', row.at]))
+    }
+  }
+
+  /** CRs whose rows are not as the ledger left them, or gone. `workspaces` limits the search. */
+  async moved(
+    sql: Sql,
+    { kind, tokens }: Pick<Kind, 'kind' | 'tokens'>,
+    context: Context,
+    workspaces: readonly string[] | undefined
+  ): Promise<readonly Name[]> {
+    if (!this.#present || this.#forgotten || workspaces?.length === 0) return []
+    const here = workspaces
+      ? sql`and o.workspace in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))`
+      : sql``
+    const settled = sql`
+      o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and o.path is not null
+      and o.state = 'Synced' and o.fingerprint <> '' ${here}`
+    const targets = sql`(
+      select o.workspace, o.path, (
+               select array_agg(substr(f, ${LINKED.length + 1}::int)) from unnest(o.fields) f where starts_with(f, ${LINKED})) as linked
+        from windmill_iac.object o where ${settled}) j`
+    return sql<Name[]>`
+      select o.namespace, o.name, o.workspace from windmill_iac.object o
+        left join (${tokens(sql, targets, context)}) t on t.workspace = o.workspace and t.path = o.path
+       where ${settled} and o.token is distinct from t.token`
+  }
+
+  /** Owned entries of a kind in full, in the order of their ids; `after`: the last id of the page before, or ''. */
+  async page(
+    sql: Sql,
+    kind: string,
+    { after, limit }: { readonly after: string; readonly limit: number }
+  ): Promise<{ readonly entries: readonly Entry[]; readonly last: string }> {
+    if (!this.#present) return { entries: [], last: '' }
+    const rows = await sql<StoredEntry[]>`
+      select ${this.#columns(sql)} from windmill_iac.object o
+       where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and ${owned(sql)} and o.id > ${after || '0'}::bigint
+       order by o.id limit ${limit}::int`
+    return { entries: this.#found(rows).entries, last: rows.at(-1)?.id ?? '' }
+  }
+
+  /** Secrets and ConfigMaps that CRs refer to. */
+  async refs(sql: Sql, kind: string): Promise<readonly (ObjectName & { readonly refs: readonly string[] })[]> {
+    if (!this.#present) return []
+    return sql<(ObjectName & { refs: string[] })[]>`
+      select o.namespace, o.name, o.refs from windmill_iac.object o
+       where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and o.refs <> '{}'`
+  }
+
+  /** Every CR that has an entry, one after the other. */
+  async eachName(sql: Sql, kind: string, take: (namespace: string, name: string) => void): Promise<void> {
+    if (!this.#present) return
+    await sql<{ namespace: string; name: string }[]>`
+      select o.namespace, o.name from windmill_iac.object o
+       where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null`.forEach(row =>
+      take(row.namespace, row.name)
+    )
+  }
+
+  /** Secret variables that objects generated; ours last. */
+  async linked(sql: Sql): Promise<readonly Linked[]> {
+    if (!this.#present) return []
+    return sql<Linked[]>`
+      select o.workspace, substr(f, ${LINKED.length + 1}::int) as variable, o.path,
+             case when o.cluster = ${this.#cluster} then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
+                  else 'A resource of another cluster' end as by
+        from windmill_iac.object o cross join unnest(o.fields) f
+       where ${owned(sql)} and starts_with(f, ${LINKED})
+       order by o.cluster = ${this.#cluster}`
+  }
+
+  /** Who owns targets of a kind, by target key: `Kind ns/name`. */
+  async owners(sql: Sql, kind: string, targets: readonly Place[]): Promise<ReadonlyMap<string, string>> {
+    if (!this.#present || targets.length === 0) return new Map()
+    const rows = await sql<(Place & { owner: string })[]>`
+      select o.workspace, o.path, case when o.cluster = ${this.#cluster}
+               then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
+               else o.kind || ' of another cluster' end as owner
+        from ${placeList(sql, targets)}
+        join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path
+       where ${owned(sql)}`
+    return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.owner]))
+  }
+
+  #columns(sql: Sql): Fragment {
+    const newer =
+      this.#version < 2
+        ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy`
+        : sql`o.deployed, o.details, o.conflict_policy`
+    return sql`
+      o.id::text as id, o.cluster, o.kind, o.namespace, o.name, o.uid, o.workspace, o.path, o.fingerprint, o.base,
+      o.fields, ${newer}, o.token, o.refs, o.deletion_policy, o.own_policy, o.state, o.reason, o.message, o.reported,
+      o.synced_at, o.transitioned_at`
+  }
+
+  #found(rows: readonly StoredEntry[]): Found {
+    const cluster = this.#cluster
+    return {
+      entries: rows.filter(row => row.cluster === cluster).map(row => toEntry(row, this.#forgotten)),
+      foreign: rows.flatMap(({ cluster: other, state, workspace, path }) =>
+        other !== cluster && state !== 'Released' && path !== null ? [{ workspace: workspace ?? '', path }] : []
       )
-    },
-
-    atTargets: async (sql, kind, targets) => {
-      if (!present || targets.length === 0) return nothing
-      return found(
-        await sql<StoredEntry[]>`
-          select ${columns(sql)} from ${placeList(sql, targets)}
-            join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path`
-      )
-    },
-
-    detached: async (sql, kind) =>
-      present
-        ? found(
-            await sql<StoredEntry[]>`
-              select ${columns(sql)} from windmill_iac.object o
-               where o.cluster = ${cluster} and o.kind = ${kind} and o.name is null and ${owned(sql)}`
-          )
-        : nothing,
-
-    compareMarks: async (sql, kind, list, told) => {
-      if (!present || list.names === '') return { changed: [], known: 0, quiet: new Map() }
-      const rows = await sql<{ what: 'changed' | 'quiet'; at: number; workspace: string | null; known: number }[]>`
-        with m as materialized (
-          select (c.at - 1)::int as at, o.workspace, o.id is not null as known,
-                 coalesce(o.uid = coalesce(c.uid, '') and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
-                          and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!forgotten}::boolean, false) as quiet
-            from unnest(string_to_array(${list.namespaces}::text, E'\n'), string_to_array(${list.names}::text, E'\n'),
-                        string_to_array(${list.uids}::text, E'\n'), string_to_array(${list.fingerprints}::text, E'\n'))
-                 with ordinality as c(namespace, name, uid, fingerprint, at)
-            left join windmill_iac.object o
-              on o.cluster = ${cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name)
-        select 'changed' as what, at, workspace, known::int from m where not quiet
-        union all
-        select 'quiet', count(*)::int, workspace, 1 from m where quiet group by workspace`
-      const quiet = rows.filter(row => row.what === 'quiet')
-      const changed = rows.filter(row => row.what === 'changed')
-      return {
-        changed: changed.map(({ at, workspace }) => ({ at, workspace: workspace ?? undefined })),
-        known: changed.filter(row => row.known === 1).length + quiet.reduce((sum, row) => sum + row.at, 0),
-        quiet: new Map(quiet.map(row => [row.workspace ?? '', row.at]))
-      }
-    },
-
-    moved: async (sql, kind, context, workspaces) => {
-      if (!present || forgotten || workspaces?.length === 0) return []
-      const here = workspaces ? sql`and o.workspace = any(${workspaces as string[]}::text[])` : sql``
-      const settled = sql`
-        o.cluster = ${cluster} and o.kind = ${kind.kind} and o.name is not null and o.path is not null
-        and o.state = 'Synced' and o.fingerprint <> '' ${here}`
-      const targets = sql`(
-        select o.workspace, o.path, (
-                 select array_agg(substr(f, ${LINKED.length + 1}::int)) from unnest(o.fields) f where starts_with(f, ${LINKED})) as linked
-          from windmill_iac.object o where ${settled}) j`
-      return sql<(ObjectName & Pick<Entry, 'workspace'>)[]>`
-        select o.namespace, o.name, o.workspace from windmill_iac.object o
-          left join (${kind.tokens(sql, targets, context)}) t on t.workspace = o.workspace and t.path = o.path
-         where ${settled} and o.token is distinct from t.token`
-    },
-
-    page: async (sql, kind, { after, limit }) => {
-      if (!present) return { entries: [], last: '' }
-      const rows = await sql<StoredEntry[]>`
-        select ${columns(sql)} from windmill_iac.object o
-         where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null and ${owned(sql)} and o.id > ${after || '0'}::bigint
-         order by o.id limit ${limit}::int`
-      return { entries: found(rows).entries, last: rows.at(-1)?.id ?? '' }
-    },
-
-    refs: async (sql, kind) =>
-      present
-        ? sql<(ObjectName & { refs: string[] })[]>`
-            select o.namespace, o.name, o.refs from windmill_iac.object o
-             where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null and o.refs <> '{}'`
-        : [],
-
-    eachName: async (sql, kind, take) => {
-      if (!present) return
-      await sql<{ namespace: string; name: string }[]>`
-        select o.namespace, o.name from windmill_iac.object o
-         where o.cluster = ${cluster} and o.kind = ${kind} and o.name is not null`.forEach(row =>
-        take(row.namespace, row.name)
-      )
-    },
-
-    linked: async sql =>
-      present
-        ? sql<Linked[]>`
-            select o.workspace, substr(f, ${LINKED.length + 1}::int) as variable, o.path,
-                   case when o.cluster = ${cluster} then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
-                        else 'A resource of another cluster' end as by
-              from windmill_iac.object o cross join unnest(o.fields) f
-             where ${owned(sql)} and starts_with(f, ${LINKED})
-             order by o.cluster = ${cluster}`
-        : [],
-
-    owners: async (sql, kind, targets) => {
-      if (!present || targets.length === 0) return new Map()
-      const rows = await sql<(Foreign & { owner: string })[]>`
-        select o.workspace, o.path, case when o.cluster = ${cluster}
-                 then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
-                 else o.kind || ' of another cluster' end as owner
-          from ${placeList(sql, targets)}
-          join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path
-         where ${owned(sql)}`
-      return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.owner]))
     }
   }
 }
 
-function placeList(sql: Sql, targets: readonly Foreign[]): Fragment {
+const nothing: Found = { entries: [], foreign: [] }
+
+const owned = (sql: Sql): Fragment => sql`o.path is not null and o.state <> 'Released'`
+
+function placeList(sql: Sql, targets: readonly Place[]): Fragment {
   const list = targets.map(({ workspace, path }) => ({ workspace, path }))
   return sql`jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(workspace text, path text)`
 }
