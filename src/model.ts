@@ -2,7 +2,7 @@
 import type postgres from 'postgres'
 import type { SyncError } from './errors.ts'
 import type { Digest } from './fingerprint.ts'
-import type { Roster } from './roster.ts'
+import type { Roster, Wanted } from './roster.ts'
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined }
 
@@ -469,12 +469,8 @@ export interface Source {
   readonly list: (kind: Pick<AnyKind, 'kind' | 'plural'>) => Promise<Roster>
   /** Known after every list() has settled. */
   readonly strays: () => readonly Stray[]
-  /** The specs of the wanted CRs, in chunks; a CR that vanished meanwhile is left out. `total`: number of CRs of the kind. */
-  readonly read: (
-    kind: Pick<AnyKind, 'kind' | 'plural'>,
-    wanted: readonly Listed[],
-    total: number
-  ) => AsyncIterable<readonly Manifest[]>
+  /** The specs of the wanted CRs, in chunks; a CR that vanished meanwhile is left out. */
+  readonly read: (kind: Pick<AnyKind, 'kind' | 'plural'>, wanted: Wanted) => AsyncIterable<readonly Manifest[]>
   /** Our annotations (without prefix) of the namespaces, by name. */
   readonly namespaces: (names: readonly string[]) => Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>
   /** resourceVersion only; undefined when it is not there or not allowed. */

@@ -11,6 +11,7 @@ import type { AnyKind, Difference, Entry, Listed, Manifest, Outcome } from './mo
 import { objectKey, targetKey } from './model.ts'
 import { differences } from './plan.ts'
 import type { Notice } from './publish.ts'
+import { Wanted } from './roster.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
 
@@ -22,27 +23,19 @@ const ATTEMPTS = 3
 
 export async function reconcileKind(session: Session, surveyed: Surveyed): Promise<void> {
   const { kind, roster, changed } = surveyed
-  const postponed = await reconcileListed(
-    session,
-    surveyed,
-    [...changed].map(position => roster.at(position))
-  )
+  const postponed = await reconcileListed(session, surveyed, new Wanted(roster, changed))
   session.claims(kind.kind).settle()
-  if (!session.signal.aborted) await reconcileListed(session, surveyed, postponed)
+  if (!session.signal.aborted) await reconcileListed(session, surveyed, Wanted.of(roster, postponed))
 }
 
 /** Returns those that wait for what another one says, which comes later. */
-async function reconcileListed(
-  session: Session,
-  surveyed: Surveyed,
-  listed: readonly Listed[]
-): Promise<readonly Listed[]> {
-  if (listed.length === 0) return []
-  const { kind, roster } = surveyed
+async function reconcileListed(session: Session, surveyed: Surveyed, wanted: Wanted): Promise<readonly Listed[]> {
+  if (wanted.size === 0) return []
+  const { kind } = surveyed
   const postponed: Listed[] = []
   let window: Manifest[] = []
   let chunks = 0
-  for await (const chunk of session.source.read(kind, listed, roster.size)) {
+  for await (const chunk of session.source.read(kind, wanted)) {
     window.push(...chunk)
     if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
     postponed.push(...(await reconcileWindow(session, surveyed, window)))

@@ -30,6 +30,8 @@ export class Roster {
   #size = 0
   #unpacked: { readonly block: number; readonly rows: readonly Listed[] } | undefined
   #positions: ReadonlyMap<string, number> | undefined
+  /** Where the next question is expected to go. */
+  #next = 0
 
   constructor(kind: string) {
     this.kind = kind
@@ -102,8 +104,12 @@ export class Roster {
     return this.#whole
   }
 
-  /** Undefined when there is no such CR. */
+  /** Undefined when there is no such CR. Whoever asks for all in their order needs no index for it. */
   positionOf(namespace: string, name: string): number | undefined {
+    if (this.#positions === undefined && this.#next < this.#size) {
+      const next = this.at(this.#next)
+      if (next.name === name && next.namespace === namespace) return this.#next++
+    }
     this.#positions ??= new Map([...this].map((one, at) => [objectKey(one.namespace, one.name), at]))
     return this.#positions.get(objectKey(namespace, name))
   }
@@ -202,5 +208,47 @@ export class Positions {
 
   *[Symbol.iterator](): Generator<number> {
     for (let at = this.#marks.indexOf(1); at >= 0; at = this.#marks.indexOf(1, at + 1)) yield at
+  }
+}
+
+/** CRs of a roster that are to be read. */
+export class Wanted {
+  readonly roster: Roster
+  readonly #positions: Positions
+
+  constructor(roster: Roster, positions: Positions) {
+    this.roster = roster
+    this.#positions = positions
+  }
+
+  /** All must be in the roster. */
+  static of(roster: Roster, listed: Iterable<Listed>): Wanted {
+    const positions = new Positions(roster.size)
+    for (const { namespace, name } of listed) {
+      const position = roster.positionOf(namespace, name)
+      if (position !== undefined) positions.add(position)
+    }
+    return new Wanted(roster, positions)
+  }
+
+  get size(): number {
+    return this.#positions.size
+  }
+
+  /** Undefined when that CR is not wanted. */
+  positionOf(namespace: string, name: string): number | undefined {
+    const position = this.roster.positionOf(namespace, name)
+    return position !== undefined && this.#positions.has(position) ? position : undefined
+  }
+
+  /** Those that are not among some others. */
+  without(others: Positions): Wanted {
+    const rest = new Positions(this.roster.size)
+    for (const position of this.#positions) if (!others.has(position)) rest.add(position)
+    return new Wanted(this.roster, rest)
+  }
+
+  *[Symbol.iterator](): Generator<Listed> {
+    for (const position of this.#positions) yield this.roster.at(position)
   }
 }

@@ -16,7 +16,7 @@ import { Marks } from '../src/marks.ts'
 import type { Listed, Manifest, Source, Status } from '../src/model.ts'
 import { selfSigned } from './support/cluster/certificate.ts'
 import { type Cluster, type Options, withCluster } from './support/cluster.ts'
-import { listAll } from './support/listing.ts'
+import { listAll, wantedOf } from './support/listing.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 
 const test = suite('cluster source')
@@ -83,7 +83,7 @@ const putMany = (cluster: Cluster, count: number, spec?: object): void => {
 
 async function readAll(source: Source, wanted: readonly Listed[], total = wanted.length): Promise<Manifest[][]> {
   const chunks: Manifest[][] = []
-  for await (const chunk of source.read(variable, wanted, total)) chunks.push([...chunk])
+  for await (const chunk of source.read(variable, wantedOf(wanted, total))) chunks.push([...chunk])
   return chunks
 }
 
@@ -770,7 +770,7 @@ test('a reader that stops early leaves nothing behind', () =>
   withSource(async (source, cluster) => {
     putMany(cluster, 1100)
     const listed = await listAll(source, variable)
-    for await (const chunk of source.read(variable, listed, listed.length)) {
+    for await (const chunk of source.read(variable, wantedOf(listed))) {
       assert.is(chunk.length, 500)
       break
     }

@@ -6,7 +6,7 @@ import { SyncError } from '../src/errors.ts'
 import { openDirectory } from '../src/files/source.ts'
 import { silent } from '../src/log.ts'
 import type { Manifest, Source } from '../src/model.ts'
-import { listAll } from './support/listing.ts'
+import { listAll, wantedOf } from './support/listing.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 
 const test = suite('files source')
@@ -37,7 +37,7 @@ const cr = (name: string, spec = 'path: u/a/b', more = ''): string =>
 async function readAll(source: Source, kind = variable): Promise<Manifest[]> {
   const listed = await listAll(source, kind)
   const chunks: Manifest[] = []
-  for await (const chunk of source.read(kind, listed, listed.length)) chunks.push(...chunk)
+  for await (const chunk of source.read(kind, wantedOf(listed))) chunks.push(...chunk)
   return chunks
 }
 const names = async (source: Source): Promise<string[]> => (await listAll(source, variable)).map(one => one.name)

@@ -230,7 +230,7 @@ function sourceOf(stage: Stage, world: World, { namespace }: Scope): Source {
     list: async ({ kind }) => Roster.of(kind, of(kind).map(listedOf)),
     strays: () => [],
     async *read(kind, wanted) {
-      const names = new Set(wanted.map(one => `${one.namespace}/${one.name}`))
+      const names = new Set([...wanted].map(one => `${one.namespace}/${one.name}`))
       const found = of(kind.kind).filter(cr => names.has(`${cr.namespace}/${cr.name}`))
       if (found.length > 0) yield found.map(cr => ({ listed: listedOf(cr), spec: specOf(cr) }))
     },
