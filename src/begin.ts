@@ -1,13 +1,14 @@
 /** What a run begins with: the ledger, the rules, and all else that holds for the whole of it. */
 
+import pLimit from 'p-limit'
 import { Claims } from './claims.ts'
 import type { Config } from './config.ts'
 import { withRetries } from './database/failures.ts'
 import { hasMoved, openLedger, settleIncarnation } from './database/ledger.ts'
-import { LedgerReader, type Linked } from './database/ledger-read.ts'
+import { LedgerReader } from './database/ledger-read.ts'
 import { Ledger } from './ledger.ts'
 import { Marks } from './marks.ts'
-import { type AnyKind, type Context, targetKey } from './model.ts'
+import type { AnyKind, Context } from './model.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
 import { byKey, Outcomes, type Session, type World } from './session.ts'
 import { rulesOf, runAsRefusal, type TenancyRules } from './tenancy.ts'
@@ -35,15 +36,12 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
   }))
   if (moved && !dry) await database.write(settleIncarnation)
   const reader = new LedgerReader(source.id, opened, moved && dry)
-  const { tallies, linked } = await database.read(async sql => ({
-    tallies: await reader.tally(sql),
-    linked: await reader.linked(sql)
-  }))
-  const ledger = new Ledger(database, reader, tallies)
+  const known = await database.read(async sql => ({ tallies: await reader.tally(sql), refs: await reader.refs(sql) }))
+  const ledger = new Ledger(database, reader, known)
   const namespaces: Session['namespaces'] = new Map()
   const rules = rulesOf(config, namespaces)
   const { windmillSchema } = footing
-  const context = contextOf({ config, footing, ledger, rules, linked })
+  const context = contextOf({ config, footing, ledger, rules })
   const tells = !dry && config.from === undefined && config.status !== 'none'
   return {
     ...world,
@@ -61,6 +59,7 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
     workspaces: new Set(found.map(one => one.id)),
     identities: new Map(),
     left: [],
+    inTurn: pLimit(2),
     gained: new Map(),
     lockJobs: { left: config.maxLockJobs === 0 ? Number.POSITIVE_INFINITY : config.maxLockJobs },
     written: { count: 0 },
@@ -74,20 +73,18 @@ interface Known {
   readonly footing: Footing
   readonly ledger: Ledger
   readonly rules: TenancyRules
-  readonly linked: readonly Linked[]
 }
 
 /** What kinds are told besides their rows. */
-function contextOf({ config, footing, ledger, rules, linked }: Known): Context {
-  const generated = new Map(linked.map(one => [targetKey(one.workspace, one.variable), one]))
+function contextOf({ config, footing, ledger, rules }: Known): Context {
   return {
     capabilities: footing.capabilities,
     user: config.user,
     email: config.email,
     salt: config.salt,
     mayRunAs: (namespace, account) => runAsRefusal(namespace, account, rules),
-    linkedBy: (workspace, path) => generated.get(targetKey(workspace, path))?.by,
-    linkedPath: (workspace, path) => generated.get(targetKey(workspace, path))?.path,
+    linkedBy: (workspace, path) => ledger.linkedAt(workspace, path)?.by,
+    linkedPath: (workspace, path) => ledger.linkedAt(workspace, path)?.path,
     ownersOf: (...which) => ledger.reader.owners(...which)
   }
 }

@@ -286,7 +286,7 @@ export interface Kind<Spec = unknown, Facts = unknown> {
    * A query of `workspace`, `path` and `token`: a text per existing target that changes whenever any modelled value, or
    * anything that `details` tells of a lock, may have changed (xmin of its rows). `targets` stands behind `from` and is
    * `j(workspace text, path text, linked text[])`, where `linked` are the paths of the variables that the object
-   * generated. The targets may be a handful, or all that we own.
+   * generated. The targets may be a handful, or all that we own. A target with several tokens never stands still.
    */
   readonly tokens: (sql: Sql, targets: Fragment, context: Context) => Fragment
   readonly observe: (sql: Sql, targets: readonly Target[], context: Context) => Promise<readonly Observed[]>

@@ -23,6 +23,7 @@ export async function run(config: Config, world: World, footing: Footing): Promi
   let error: SyncError | undefined
   try {
     const surveyed = await surveyAll(session, listings)
+    if (surveyed.some(hasWork)) await session.ledger.loadLinked()
     await preflight(session, surveyed)
     await reconcileAll(session, surveyed)
     await pruneAll(session, surveyed)
@@ -37,6 +38,9 @@ export async function run(config: Config, world: World, footing: Footing): Promi
   return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
 }
 
+/** Whether anything of a kind is to be looked at. */
+const hasWork = ({ changed, gone, isLeft }: Surveyed): boolean => changed.size > 0 || gone.length > 0 || isLeft
+
 /** Finds out what may have changed: on the database's side while the cluster still lists, then kind by kind. */
 async function surveyAll(session: Session, listings: readonly Promise<Listing>[]): Promise<readonly Surveyed[]> {
   const moved = byKey((kind: AnyKind) => findMoved(session, kind))
@@ -46,9 +50,7 @@ async function surveyAll(session: Session, listings: readonly Promise<Listing>[]
   const surveys = listings.map(async one => {
     const listing = await one
     await Promise.all([owned, learn(listing.listed instanceof SyncError ? [] : listing.listed.namespaces)])
-    // What a document is may be told only when all kinds are listed.
-    await Promise.all(listings)
-    return survey(session, listing, moved(listing.kind))
+    return survey(session, listing, { moved: moved(listing.kind), listed: Promise.all(listings) })
   })
   // Settled means settled, also after a failure: nothing goes on behind the caller.
   await Promise.allSettled([owned, ...surveys])

@@ -43,6 +43,8 @@ export interface Session extends World {
   readonly windmillSchema: string
   readonly ledger: Ledger
   readonly rules: TenancyRules
+  /** For work that holds large texts: as much of it as there are connections. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
   /** Filled once the CRs are listed; `rules` looks at it. */
   readonly namespaces: Map<string, Readonly<Record<string, string>>>
   readonly outcomes: Outcomes

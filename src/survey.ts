@@ -4,16 +4,7 @@ import type { Holder } from './claims.ts'
 import type { Config } from './config.ts'
 import type { MarkList } from './database/ledger-read.ts'
 import { SyncError, scopeOf } from './errors.ts'
-import {
-  type AnyKind,
-  type Entry,
-  type Listed,
-  objectKey,
-  type Ref,
-  type Source,
-  type Target,
-  targetKey
-} from './model.ts'
+import { type AnyKind, type Entry, type Listed, objectKey, type Ref, type Source, targetKey } from './model.ts'
 import { fits, Positions, Roster } from './roster.ts'
 import { isWatched, matches, selectKinds, shardOf } from './scope.ts'
 import { engineView, isOwned, type Session, type World } from './session.ts'
@@ -30,6 +21,8 @@ export interface Surveyed {
   readonly selected: (position: number) => boolean
   /** CRs in watched namespaces that the ledger knows and that exist no more. */
   readonly gone: readonly Pick<Entry, 'namespace' | 'name'>[]
+  /** There are rows that CRs left behind in earlier runs. */
+  readonly isLeft: boolean
   /** Workspaces that the selected CRs go to, so far as can be told before they are read. */
   readonly placed: ReadonlySet<string>
   /** The kind could not be listed, or a document of it could not be read: nothing of it is pruned. */
@@ -99,12 +92,17 @@ async function outdated(session: Session, kind: AnyKind): Promise<readonly Moved
   const found: Moved[] = []
   for (let after = ''; ; ) {
     const { entries, last } = await session.database.read(async sql => {
-      const page = await session.ledger.reader.page(sql, kind.kind, { after, limit: ENTRIES_AT_ONCE })
-      const now = await details(sql, page.entries.map(targetOf), session.context)
+      const page = await session.ledger.reader.told(sql, kind.kind, { after, limit: ENTRIES_AT_ONCE })
+      const targets = page.entries.map(({ workspace, path }) => ({
+        workspace: workspace ?? '',
+        path: path ?? '',
+        fields: []
+      }))
+      const now = await details(sql, targets, session.context)
       const time = new Date()
-      for (const entry of page.entries) {
-        const { workspace, path } = targetOf(entry)
-        if (!isInShard(workspace, session.config)) continue
+      for (const [at, { workspace, path }] of targets.entries()) {
+        const entry = page.entries[at]
+        if (!entry || !isInShard(workspace, session.config)) continue
         if (isNews(entry.details, now.get(targetKey(workspace, path)) ?? {}, time)) found.push(entry)
       }
       return page
@@ -118,7 +116,7 @@ async function outdated(session: Session, kind: AnyKind): Promise<readonly Moved
 export async function survey(
   session: Session,
   { kind, listed }: Listing,
-  moved: Promise<readonly Moved[]>
+  { moved, listed: all }: { readonly moved: Promise<readonly Moved[]>; readonly listed: Promise<unknown> }
 ): Promise<Surveyed> {
   if (listed instanceof SyncError) tellUnlisted(session, kind, listed)
   const roster = listed instanceof SyncError ? new Roster(kind.kind) : listed
@@ -131,10 +129,13 @@ export async function survey(
     kept.set(workspace ?? '', (kept.get(workspace ?? '') ?? 0) - 1)
   }
   for (const [workspace, count] of kept) if (isInShard(workspace, session.config)) session.outcomes.keep(count)
+  // What a document is may be known only when all kinds are listed.
+  await all
   const incomplete =
     listed instanceof SyncError || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
   const gone = incomplete ? [] : await findGone(session, roster, known)
-  return { kind, roster, selected, changed, gone, placed, incomplete }
+  const isLeft = session.ledger.count(kind.kind, 'detached') > 0
+  return { kind, roster, selected, changed, gone, isLeft, placed, incomplete }
 }
 
 /** All without a selector. */
@@ -172,25 +173,22 @@ async function compareMarks(session: Session, kind: AnyKind, { roster, selected 
   const kept = new Map<string, number>()
   let known = 0
   const compareSome = async (from: number): Promise<void> => {
-    const list = markList(session, kind, { roster, selected, seen, from })
-    for (const at of list.unmarked) changed.add(list.start + at)
-    const answer = await database.read(sql =>
-      ledger.reader.compareMarks(sql, kind.kind, list, session.publisher.active)
-    )
+    const { list, start, unmarked } = markList(session, kind, { roster, selected, seen, from })
+    for (const at of unmarked) changed.add(start + at)
+    const told = session.publisher.active
+    const answer = await database.read(sql => ledger.reader.compareMarks(sql, kind.kind, list, told))
     known += answer.known
     for (const { at, workspace } of answer.changed) {
-      if (!selected(list.start + at)) continue
-      changed.add(list.start + at)
-      place(workspace ?? mappedWorkspace(roster.at(list.start + at).namespace, session.rules.mapping))
+      if (!selected(start + at)) continue
+      changed.add(start + at)
+      place(workspace ?? mappedWorkspace(roster.at(start + at).namespace, session.rules.mapping))
     }
     for (const [workspace, count] of answer.quiet) {
       kept.set(workspace, (kept.get(workspace) ?? 0) + count)
       place(workspace)
     }
   }
-  const parts: Promise<void>[] = []
-  for (let from = 0; from < roster.blocks; from += BLOCKS_AT_ONCE) parts.push(compareSome(from))
-  await Promise.all(parts)
+  for (let from = 0; from < roster.blocks; from += BLOCKS_AT_ONCE) await session.inTurn(() => compareSome(from))
   return { changed, kept, known, placed }
 }
 
@@ -205,7 +203,8 @@ interface Marking extends Chosen {
   readonly from: number
 }
 
-interface Marked extends MarkList {
+interface Marked {
+  readonly list: MarkList
   /** Position in the roster of the first CR of the list. */
   readonly start: number
   /** Positions in the list of selected CRs that are read in any case. */
@@ -233,15 +232,13 @@ function markList(session: Session, kind: AnyKind, { roster, selected, seen, fro
       fingerprints.push(mark)
     }
   }
-  const column = (name: 'namespaces' | 'names' | 'uids'): string => blocks.map(one => one[name]).join('\n')
-  return {
-    namespaces: column('namespaces'),
-    names: column('names'),
-    uids: column('uids'),
-    fingerprints: fingerprints.join('\n'),
-    start,
-    unmarked
-  }
+  const columns = [
+    blocks.map(one => one.namespaces),
+    blocks.map(one => one.names),
+    blocks.map(one => one.uids),
+    fingerprints
+  ]
+  return { list: { count: fingerprints.length, text: columns.flat().join('\n') }, start, unmarked }
 }
 
 const none: Listed['annotations'] = Object.freeze({})
@@ -266,12 +263,6 @@ async function findGone(
   return gone
 }
 
-const targetOf = ({ workspace, path, fields }: Entry): Target => ({
-  workspace: workspace ?? '',
-  path: path ?? '',
-  fields
-})
-
 /** `Secret/name`, as the ledger keeps it. */
 export const refText = (ref: Pick<Ref, 'kind' | 'name'>): string => `${ref.kind}/${ref.name}`
 
@@ -279,19 +270,18 @@ export const refText = (ref: Pick<Ref, 'kind' | 'name'>): string => `${ref.kind}
 type Seen = ReadonlyMap<string, readonly (string | undefined)[]>
 
 /** Versions of the Secrets and ConfigMaps that the ledger remembers for these CRs; asked for once each. */
-async function referencedVersions(session: Session, { kind }: AnyKind): Promise<Seen> {
-  const referring = await session.database.read(sql => session.ledger.reader.refs(sql, kind))
-  const limit = pLimit(session.config.concurrency)
+async function referencedVersions({ ledger, source, config }: Session, { kind }: AnyKind): Promise<Seen> {
+  const limit = pLimit(config.concurrency)
   const asked = new Map<string, Promise<string | undefined>>()
   const ask = (namespace: string, ref: string): Promise<string | undefined> => {
     const key = objectKey(namespace, ref)
-    const known = asked.get(key) ?? limit(() => versionOf(session.source, namespace, ref))
+    const known = asked.get(key) ?? limit(() => versionOf(source, namespace, ref))
     asked.set(key, known)
     return known
   }
-  const found = referring.map(async ({ namespace, name, refs }) => {
-    const versions = await Promise.all(refs.map(ref => ask(namespace ?? '', ref)))
-    return [objectKey(namespace ?? '', name ?? ''), versions] as const
+  const found = [...(ledger.refs.get(kind) ?? [])].map(async ([key, refs]) => {
+    const namespace = key.slice(0, key.indexOf('/'))
+    return [key, await Promise.all(refs.map(ref => ask(namespace, ref)))] as const
   })
   return new Map(await Promise.all(found))
 }

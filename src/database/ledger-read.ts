@@ -9,6 +9,7 @@ import {
   type Fragment,
   type Kind,
   LINKED,
+  objectKey,
   type Sql,
   type Target,
   targetKey
@@ -31,13 +32,13 @@ export interface Tally {
   readonly detached: number
 }
 
-/** CRs of a kind as columns: texts with one line for each, without a last newline. */
+/**
+ * CRs of a kind as one text of so many lines each: their namespaces, then their names, their uids and their marks, where
+ * '' is for one that is to be compared whatever the ledger says. One text, because each is copied on its way.
+ */
 export interface MarkList {
-  readonly namespaces: string
-  readonly names: string
-  readonly uids: string
-  /** '' for one that is to be compared whatever the ledger says. */
-  readonly fingerprints: string
+  readonly count: number
+  readonly text: string
 }
 
 export interface MarkAnswer {
@@ -82,6 +83,11 @@ interface StoredEntry
 }
 
 type Name = ObjectName & Pick<Entry, 'workspace'>
+
+/** What the status of a CR says. */
+export type Told = Pick<Entry, 'namespace' | 'name' | 'workspace' | 'path' | 'details'>
+
+export type Refs = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>
 
 export class LedgerReader {
   readonly #cluster: string
@@ -141,16 +147,16 @@ export class LedgerReader {
   }
 
   /** Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. */
-  async compareMarks(sql: Sql, kind: string, list: MarkList, told: boolean): Promise<MarkAnswer> {
-    if (!this.#present || list.names === '') return { changed: [], known: 0, quiet: new Map() }
-    const { namespaces, names, uids, fingerprints } = list
+  async compareMarks(sql: Sql, kind: string, { count, text }: MarkList, told: boolean): Promise<MarkAnswer> {
+    if (!this.#present || count === 0) return { changed: [], known: 0, quiet: new Map() }
+    const column = (at: number): Fragment => sql`l.lines[${at * count + 1}::int:${(at + 1) * count}::int]`
     const rows = await sql<{ what: 'changed' | 'quiet'; at: number; workspace: string | null; known: number }[]>`
       with m as materialized (
         select (c.at - 1)::int as at, o.workspace, o.id is not null as known,
-               coalesce(o.uid = coalesce(c.uid, '') and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
+               coalesce(o.uid = c.uid and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
                         and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!this.#forgotten}::boolean, false) as quiet
-          from unnest(string_to_array(${namespaces}::text, E'\\n'), string_to_array(${names}::text, E'\\n'),
-                      string_to_array(${uids}::text, E'\\n'), string_to_array(${fingerprints}::text, E'\\n'))
+          from (select string_to_array(${text}::text, E'\\n') as lines) l
+          cross join lateral unnest(${column(0)}, ${column(1)}, ${column(2)}, ${column(3)})
                with ordinality as c(namespace, name, uid, fingerprint, at)
           left join windmill_iac.object o
             on o.cluster = ${this.#cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name)
@@ -190,26 +196,33 @@ export class LedgerReader {
        where ${settled} and o.token is distinct from t.token`
   }
 
-  /** Owned entries of a kind in full, in the order of their ids; `after`: the last id of the page before, or ''. */
-  async page(
+  /** What statuses say of the owned entries of a kind, in the order of their ids; `after`: the last id before, or ''. */
+  async told(
     sql: Sql,
     kind: string,
     { after, limit }: { readonly after: string; readonly limit: number }
-  ): Promise<{ readonly entries: readonly Entry[]; readonly last: string }> {
-    if (!this.#present) return { entries: [], last: '' }
-    const rows = await sql<StoredEntry[]>`
-      select ${this.#columns(sql)} from windmill_iac.object o
+  ): Promise<{ readonly entries: readonly Told[]; readonly last: string }> {
+    if (!this.#present || this.#version < 2) return { entries: [], last: '' }
+    const rows = await sql<(Told & { readonly id: string })[]>`
+      select o.id::text as id, o.namespace, o.name, o.workspace, o.path, o.details from windmill_iac.object o
        where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and ${owned(sql)} and o.id > ${after || '0'}::bigint
        order by o.id limit ${limit}::int`
-    return { entries: this.#found(rows).entries, last: rows.at(-1)?.id ?? '' }
+    return { entries: rows, last: rows.at(-1)?.id ?? '' }
   }
 
-  /** Secrets and ConfigMaps that CRs refer to. */
-  async refs(sql: Sql, kind: string): Promise<readonly (ObjectName & { readonly refs: readonly string[] })[]> {
-    if (!this.#present) return []
-    return sql<(ObjectName & { refs: string[] })[]>`
-      select o.namespace, o.name, o.refs from windmill_iac.object o
-       where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and o.refs <> '{}'`
+  /** Secrets and ConfigMaps that CRs refer to, by kind and namespace/name. */
+  async refs(sql: Sql): Promise<Refs> {
+    const found = new Map<string, Map<string, readonly string[]>>()
+    if (!this.#present) return found
+    await sql<{ kind: string; namespace: string; name: string; refs: string[] }[]>`
+      select o.kind, o.namespace, o.name, o.refs from windmill_iac.object o
+       where o.cluster = ${this.#cluster} and o.name is not null and o.refs <> '{}'`.forEach(
+      ({ kind, namespace, name, refs }) => {
+        const ofKind = found.get(kind) ?? new Map<string, readonly string[]>()
+        found.set(kind, ofKind.set(objectKey(namespace, name), refs))
+      }
+    )
+    return found
   }
 
   /** Every CR that has an entry, one after the other. */

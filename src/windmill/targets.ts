@@ -24,5 +24,11 @@ export async function readTokens(
   const rows = await sql<
     { workspace: string; path: string; token: string }[]
   >`${tokens(sql, targetList(sql, targets), context)}`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
+  const found = new Map<string, string>()
+  for (const { workspace, path, token } of rows) {
+    const key = targetKey(workspace, path)
+    const other = found.get(key)
+    found.set(key, other === undefined ? token : [other, token].sort().join(' '))
+  }
+  return found
 }
