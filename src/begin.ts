@@ -1,5 +1,5 @@
 /** What a run begins with: the ledger, the rules, and all else that holds for the whole of it. */
-import type { Config } from './config.ts'
+import { type Config, connectionsFor } from './config.ts'
 import { withRetries } from './database/failures.ts'
 import { loadLedger, openLedger, settleIncarnation } from './database/ledger.ts'
 import { type Context, type Entry, LINKED, objectKey, targetKey } from './model.ts'
@@ -82,10 +82,6 @@ function contextOf({ config, footing, ledger, rules }: Known): Context {
     }
   }
 }
-
-/** Two connections were as fast as more when measured; a few more help where the database is far away. */
-export const connectionsFor = ({ concurrency }: Pick<Config, 'concurrency'>): number =>
-  Math.min(4, Math.max(2, Math.floor(concurrency / 8)))
 
 const nameOf = ({ kind, namespace, name }: Entry): string => `${kind} ${objectKey(namespace ?? '', name ?? '')}`
 

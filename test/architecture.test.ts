@@ -33,7 +33,7 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
     /^(session|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
   ],
   [4, /^(begin|run)\.ts$/],
-  [5, /^(main|open)\.ts$/]
+  [5, /^(main|open|commands)\.ts$/]
 ]
 
 /** Packages and the only files that may load them at run time. */
