@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } f
 import { resolve } from 'node:path'
 import { build } from 'esbuild'
 
-const out = 'dist/bundle'
+const out = process.argv[2] ?? 'dist/bundle'
 rmSync(out, { recursive: true, force: true })
 mkdirSync(`${out}/bin/src`, { recursive: true })
 
@@ -52,8 +52,10 @@ const kubeConfigOnly = {
       'js-yaml': 'export default { load: JSON.parse }',
       // `azure` and `gcp`, when their command has run; a synchronous call.
       'jsonpath-plus': `export const JSONPath = options => require('jsonpath-plus').JSONPath(options)`,
-      // `oidc`, when its token has run out.
-      'openid-client': ['discovery', 'refreshTokenGrant'].map(name => `export const ${name} = async (...all) => (await import('openid-client')).${name}(...all)`).join('\n')
+      // `oidc`, when its token has run out. The client hands over a text where the library wants a URL.
+      'openid-client': `const load = () => import('openid-client')
+        export const discovery = async (server, ...rest) => (await load()).discovery(new URL(server), ...rest)
+        export const refreshTokenGrant = async (...all) => (await load()).refreshTokenGrant(...all)`
     }
     onResolve({ filter: /^@kubernetes\/client-node$/ }, () => ({ path: realpathSync(`${dist}/config.js`) }))
     onResolve({ filter: new RegExp(`^(${Object.keys(left).join('|')})$`) }, ({ path, importer, namespace }) =>
