@@ -33,7 +33,7 @@ export const help = `npm run bench -- [options]
   --durable            PostgreSQL on disk with fsync, instead of in memory
   --last-applied       every CR carries kubectl's last-applied annotation
 
-Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, schedules.
+Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, schedules, shards.
 `
 
 export function readOptions(argv: readonly string[]): Options | undefined {

@@ -1,11 +1,12 @@
 /** Samples of several rounds → medians, ratios, Markdown tables. */
 import { cpus, totalmem } from 'node:os'
-import type { Sample } from './round.ts'
+import type { Sample } from './sample.ts'
 
-export interface Line extends Omit<Sample, 'floors'> {
+export interface Line extends Sample {
   readonly runs: number
   readonly floorMs: number | undefined
-  readonly floors: Readonly<Record<string, number>>
+  /** The same with lists read as Tables. */
+  readonly tableFloorMs: number | undefined
   /** Fastest and slowest. */
   readonly spread: readonly [number, number]
 }
@@ -39,6 +40,8 @@ function lineOf(group: readonly Sample[]): Line {
     Object.keys(first.floors).map(name => [name, of(sample => sample.floors[name] ?? 0)])
   )
   const parts = Object.values(floors)
+  const floorMs = parts.length === 0 ? undefined : parts.reduce((sum, part) => sum + part, 0)
+  const tableMs = known(group.map(sample => sample.tableMs))
   const walls = group.map(sample => sample.wallMs)
   return {
     scenario: first.scenario,
@@ -49,6 +52,14 @@ function lineOf(group: readonly Sample[]): Line {
     wallMs: median(walls),
     cpuMs: known(group.map(sample => sample.cpuMs)),
     peakMiB: known(group.map(sample => sample.peakMiB)),
+    each: first.each?.map((_, index) => {
+      const all = group.map(sample => sample.each?.[index])
+      return {
+        wallMs: known(all.map(one => one?.wallMs)) ?? Number.NaN,
+        cpuMs: known(all.map(one => one?.cpuMs)),
+        peakMiB: known(all.map(one => one?.peakMiB))
+      }
+    }),
     requests: of(sample => sample.requests),
     patches: of(sample => sample.patches),
     receivedMiB: of(sample => sample.receivedMiB),
@@ -59,7 +70,10 @@ function lineOf(group: readonly Sample[]): Line {
     rowsWritten: of(sample => sample.rowsWritten),
     walMiB: of(sample => sample.walMiB),
     floors,
-    floorMs: parts.length === 0 ? undefined : parts.reduce((sum, part) => sum + part, 0),
+    floorMs,
+    tableMs,
+    tableFloorMs:
+      floorMs === undefined || tableMs === undefined ? undefined : floorMs - (floors['list'] ?? 0) + tableMs,
     spread: [Math.min(...walls), Math.max(...walls)],
     problem: group.map(sample => sample.problem).find(problem => problem !== '') ?? ''
   }
@@ -98,6 +112,7 @@ export function scenarioTable(lines: readonly Line[], size: number): string {
       seconds(line.wallMs),
       or(line.floorMs, seconds),
       or(line.floorMs, floor => (line.wallMs / floor).toFixed(1)),
+      line.tableFloorMs === undefined ? '' : (line.wallMs / line.tableFloorMs).toFixed(1),
       or(line.cpuMs, seconds),
       or(line.peakMiB, mib),
       whole(line.requests),
@@ -111,6 +126,7 @@ export function scenarioTable(lines: readonly Line[], size: number): string {
       'time, s',
       'floor, s',
       'ratio',
+      'with Tables',
       'CPU, s',
       'peak RSS, MiB',
       'requests',
@@ -147,6 +163,23 @@ export function rivalTable(lines: readonly Line[], size: number): string {
   return table(['', 'time, s', '', 'CPU, s', 'peak RSS, MiB', 'requests', 'received, MiB', 'statements'], rows)
 }
 
+/** Several processes at once against one; '' when that was not measured. */
+export function shardTable(lines: readonly Line[]): string {
+  const rows = lines
+    .filter(line => line.each !== undefined)
+    .map(({ scenario, who, wallMs, each = [], requests, receivedMiB, statements, problem }) => [
+      `${scenario.replace('shards, ', '')}: ${who}`,
+      seconds(wallMs),
+      each.map(one => or(one.cpuMs, seconds)).join(' + '),
+      each.map(one => or(one.peakMiB, mib)).join(' + '),
+      whole(requests),
+      mib(receivedMiB),
+      whole(statements) + (problem ? ' (!)' : '')
+    ])
+  const head = ['', 'time, s', 'CPU, s', 'peak RSS, MiB', 'requests', 'received, MiB', 'statements']
+  return rows.length === 0 ? '' : table(head, rows)
+}
+
 /** How time per object and memory go with the number of objects. */
 export function growthTable(lines: readonly Line[]): string {
   const rows = lines
@@ -178,10 +211,13 @@ export function targetTable(lines: readonly Line[]): string {
     const shown = value === undefined ? 'unknown' : `${value.toFixed(value < 10 ? 2 : 0)}${unit}`
     rows.push([what, `≤ ${limit}${unit}`, shown, value === undefined ? '' : value <= limit ? 'met' : '**missed**'])
   }
+  const told = (what: string, value: number | undefined): void =>
+    void rows.push([what, '', or(value, one => `${one.toFixed(2)} ×`), ''])
   const noOp = find('no-op', largest)
   const changed = find('changed', largest)
   const first = find('first-sync', sizes.includes(10_000) ? 10_000 : largest)
   most(`no-op, ${whole(largest)}: time to (list floor + token query)`, ratio(noOp?.wallMs, noOp?.floorMs), 1.3, ' ×')
+  told('the same with the list floor read as Tables, as the program lists', ratio(noOp?.wallMs, noOp?.tableFloorMs))
   most(`no-op, ${whole(largest)}: peak RSS`, noOp?.peakMiB, 128, ' MiB')
   most(`no-op, ${whole(largest)}: rows and statuses written`, noOp && noOp.rowsWritten + noOp.patches, 0, '')
   const changedFloor =
