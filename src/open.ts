@@ -2,6 +2,7 @@
 import { type Config, connectionsFor } from './config.ts'
 import type { Database } from './database/client.ts'
 import type { Log } from './log.ts'
+import { keepHeapSmall } from './memory.ts'
 import type { AnyKind, Source } from './model.ts'
 import type { Report } from './report.ts'
 
@@ -40,6 +41,7 @@ async function connected(config: Config, around: Surroundings, url: string): Pro
   const opening = openDatabase(url, config, around)
   for (const one of [cluster, opening]) one?.catch(() => {})
   await Promise.all([cluster && loadCluster(), loadDatabase()])
+  keepHeapSmall()
   const commands = await loadCommands()
   const kinds = await commands.loadKinds(config)
   const source = cluster ?? (needsSource ? openFiles(config, { ...around, kinds }) : undefined)

@@ -26,7 +26,7 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
   [2, /^(cluster|files|database)\//],
   [
     2,
-    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status)\.ts$/
+    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status|memory)\.ts$/
   ],
   [
     3,
