@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } f
 import { resolve } from 'node:path'
 import { build } from 'esbuild'
 
-const out = process.argv[2] ?? 'dist/bundle'
+const [out = 'dist/bundle', maps] = process.argv.slice(2)
 rmSync(out, { recursive: true, force: true })
 mkdirSync(`${out}/bin/src`, { recursive: true })
 
@@ -75,6 +75,9 @@ await build({
   format: 'esm',
   target: 'node20',
   minify: true,
+  // For profiles only.
+  sourcemap: maps === '--maps' && 'linked',
+  sourcesContent: false,
   legalComments: 'external',
   banner: { js: banner },
   // Only for a first try with `--database embedded`, which the image does not offer.

@@ -8,6 +8,7 @@ import { startCluster } from './lib/cluster.ts'
 import { startServer } from './lib/database.ts'
 import { docsPlots, help, type Options, readOptions } from './lib/options.ts'
 import { pressure, pressureTable } from './lib/pressure.ts'
+import { type Profile, profile, profileTable } from './lib/profile.ts'
 import { unpack } from './lib/program.ts'
 import { writeDocs, writePlots } from './lib/publish.ts'
 import { round } from './lib/round.ts'
@@ -20,7 +21,8 @@ import {
   rivalTable,
   scenarioTable,
   shardTable,
-  targetTable
+  targetTable,
+  titleOf
 } from './lib/summary.ts'
 import { shapedKinds } from './lib/world.ts'
 
@@ -44,6 +46,7 @@ async function main(options: Options): Promise<boolean> {
     throw error
   })
   const samples: Sample[] = []
+  const profiles: Profile[] = []
   const report = (sample: Sample): void => {
     samples.push(sample)
     const { scenario, who, wallMs, peakMiB, problem } = sample
@@ -53,7 +56,8 @@ async function main(options: Options): Promise<boolean> {
   }
   const bench: Bench = { options, cluster, server, plurals, program: unpack(scratch), say, report }
   try {
-    if (options.pressure) await pressure(bench)
+    if (options.profile) profiles.push(...(await profile(bench, Math.max(...options.sizes))))
+    else if (options.pressure) await pressure(bench)
     else
       for (const size of options.sizes)
         for (let number = 0; number < options.runs; number++) await round(bench, size, number)
@@ -63,7 +67,7 @@ async function main(options: Options): Promise<boolean> {
     rmSync(scratch, { recursive: true, force: true })
   }
   const lines = linesOf(samples)
-  tell(options, lines, samples)
+  tell(options, samples, textsOf(options, { lines, profiles }))
   return lines.every(line => line.problem === '')
 }
 
@@ -71,10 +75,10 @@ const plotLinks = `![Time of a run over the number of CRs](performance-time.svg)
 
 ![Peak memory over the number of CRs](performance-memory.svg)`
 
-function tell(options: Options, lines: readonly Line[], samples: readonly Sample[]): void {
-  const command = `npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}`
-  const origin = `${machine()}; medians of ${options.runs}; ${new Date().toISOString().slice(0, 10)}; \`${command}\``
-  const texts = textsOf(options, lines, origin)
+const command = `npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}`
+
+function tell(options: Options, samples: readonly Sample[], texts: Readonly<Record<string, string>>): void {
+  const lines = linesOf(samples)
   for (const [name, text] of Object.entries(texts)) if (name !== 'bench') print(`\n${text}`)
   for (const line of lines) if (line.problem) print(`\n(!) ${line.size} ${line.scenario}, ${line.who}: ${line.problem}`)
   if (options.json)
@@ -82,15 +86,22 @@ function tell(options: Options, lines: readonly Line[], samples: readonly Sample
       options.json,
       `${JSON.stringify({ machine: machine(), command, at: new Date().toISOString(), lines, samples }, null, 1)}\n`
     )
-  if (options.svg && !options.pressure) print(`\nwritten: ${writePlots(options.svg, lines).join(', ')}`)
+  if (options.svg) print(`\nwritten: ${writePlots(options.svg, lines).join(', ')}`)
   if (options.docs) print(`written: ${writeDocs(texts).join(', ') || 'no page has the markers'}`)
 }
 
+interface Found {
+  readonly lines: readonly Line[]
+  readonly profiles: readonly Profile[]
+}
+
 /** Texts by the marker of their place in the docs: none of a table that this run did not fill. */
-function textsOf(options: Options, lines: readonly Line[], origin: string): Record<string, string> {
+function textsOf(options: Options, { lines, profiles }: Found): Record<string, string> {
+  const origin = `${machine()}; medians of ${options.runs}; ${new Date().toISOString().slice(0, 10)}; \`${command}\``
   const largest = Math.max(...options.sizes)
   const count = `${largest.toLocaleString('en-US')} CRs`
   if (options.pressure) return { 'bench:pressure': `${pressureTable(lines)}\n\n${count}. ${origin}` }
+  if (options.profile) return { 'bench:profile': `${profileTable(profiles, titleOf)}\n\n${count}. ${origin}` }
   const texts: Record<string, string> = {}
   if (options.scenarios.length === 0) {
     const targets = targetTable(lines)

@@ -10,6 +10,7 @@ export interface Options {
   readonly svg: string | undefined
   readonly docs: boolean
   readonly pressure: boolean
+  readonly profile: boolean
   readonly rivals: boolean
   readonly tls: boolean
   readonly durable: boolean
@@ -28,6 +29,7 @@ export const help = `npm run bench -- [options]
   --svg PREFIX         plots of time and memory over size: PREFIX-time.svg, PREFIX-memory.svg
   --docs               writes tables (and the plots) into docs/performance.md and README.md, between their markers
   --pressure           instead: 429s, slow pages, a far database, 256 MiB, invalid and huge objects
+  --profile            instead: where time and memory of first sync, no-op and 1 % changed go (default 10k)
   --no-rivals          without the two designs for comparison
   --tls                the API server speaks TLS
   --durable            PostgreSQL on disk with fsync, instead of in memory
@@ -48,6 +50,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
       svg: { type: 'string' },
       docs: { type: 'boolean', default: false },
       pressure: { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
       'no-rivals': { type: 'boolean', default: false },
       tls: { type: 'boolean', default: false },
       durable: { type: 'boolean', default: false },
@@ -56,16 +59,20 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     }
   })
   if (values.help) return undefined
-  const { quick, json, svg, docs, pressure, tls, durable } = values
-  const usual = pressure ? (quick ? '1k' : '100k') : quick ? '1k,3k' : '1k,10k,100k'
+  const { quick, json, svg, docs, pressure, profile, tls, durable } = values
+  // Plots and most tables of the docs are of all scenarios or none.
+  const isWhole = !pressure && !profile && values.scenarios === ''
+  const one = quick ? '1k' : profile ? '10k' : '100k'
+  const usual = pressure || profile ? one : quick ? '1k,3k' : '1k,10k,100k'
   return {
     sizes: (values.sizes ?? usual).split(',').map(readSize),
     scenarios: values.scenarios.split(',').filter(Boolean),
     runs: Math.max(1, Number(values.runs ?? (quick || pressure ? 1 : 3))),
     json,
-    svg: svg ?? (docs ? docsPlots : undefined),
+    svg: svg ?? (docs && isWhole ? docsPlots : undefined),
     docs,
     pressure,
+    profile,
     rivals: !values['no-rivals'],
     tls,
     durable,

@@ -92,6 +92,8 @@ const titles: Readonly<Record<string, string>> = {
   deleted: '10 % deleted'
 }
 
+export const titleOf = (scenario: string): string => titles[scenario] ?? scenario
+
 const seconds = (ms: number): string => (ms >= 9950 ? (ms / 1000).toFixed(0) : (ms / 1000).toFixed(ms < 995 ? 2 : 1))
 const whole = (value: number): string => Math.round(value).toLocaleString('en-US')
 const or = (value: number | undefined, show: (value: number) => string): string =>
@@ -108,7 +110,7 @@ export function scenarioTable(lines: readonly Line[], size: number): string {
       line => line.who === 'ours' && line.size === (line.scenario.startsWith('schedules') ? Math.min(5000, size) : size)
     )
     .map(line => [
-      titles[line.scenario] ?? line.scenario,
+      titleOf(line.scenario),
       seconds(line.wallMs),
       or(line.floorMs, seconds),
       or(line.floorMs, floor => (line.wallMs / floor).toFixed(1)),
@@ -150,7 +152,7 @@ export function rivalTable(lines: readonly Line[], size: number): string {
     .map(line => {
       const ours = here.find(one => one.scenario === line.scenario && one.who === 'ours')
       return [
-        `${titles[line.scenario] ?? line.scenario}: ${line.who === 'ours' ? '**windmill-iac**' : line.who}`,
+        `${titleOf(line.scenario)}: ${line.who === 'ours' ? '**windmill-iac**' : line.who}`,
         seconds(line.wallMs),
         ours ? `${(line.wallMs / ours.wallMs).toFixed(1)} ×` : '',
         or(line.cpuMs, seconds),
@@ -186,7 +188,7 @@ export function growthTable(lines: readonly Line[]): string {
     .filter(line => line.who === 'ours' && (line.scenario === 'no-op' || line.scenario === 'first-sync'))
     .toSorted((a, b) => (a.scenario < b.scenario ? 1 : a.scenario > b.scenario ? -1 : a.size - b.size))
     .map(line => [
-      `${titles[line.scenario]}, ${whole(line.size)} CRs`,
+      `${titleOf(line.scenario)}, ${whole(line.size)} CRs`,
       seconds(line.wallMs),
       ((line.wallMs * 1000) / line.size).toFixed(0),
       or(line.floorMs, floor => (line.wallMs / floor).toFixed(1)),
@@ -261,13 +263,13 @@ function growthTargets(most: Most, { sizes, largest, find }: Growth): void {
     const [small, large] = [find(scenario, before), find(scenario, largest)]
     if (!small || !large) continue
     most(
-      `${titles[scenario]}: time per CR at ${whole(largest)} to that at ${whole(before)}`,
+      `${titleOf(scenario)}: time per CR at ${whole(largest)} to that at ${whole(before)}`,
       large.wallMs / largest / (small.wallMs / before),
       1.15,
       ' ×'
     )
     most(
-      `${titles[scenario]}: peak RSS at ${whole(largest)} to that at ${whole(before)}`,
+      `${titleOf(scenario)}: peak RSS at ${whole(largest)} to that at ${whole(before)}`,
       small.peakMiB && large.peakMiB && large.peakMiB / small.peakMiB,
       1.5,
       ' ×'
