@@ -1,7 +1,8 @@
 // One file for the image: start-up falls to about a third, and no node_modules are needed beside it.
-import { cpSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { build } from 'esbuild'
+import { parse } from 'yaml'
 
 const [out = 'dist/bundle', maps] = process.argv.slice(2)
 rmSync(out, { recursive: true, force: true })
@@ -86,7 +87,10 @@ await build({
 })
 // The same places relative to main.js as in the source tree: ../../package.json and ../../crds.
 cpSync('crds', `${out}/crds`, { recursive: true })
+// Parsing all of them as YAML takes as long as the rest of the start-up.
+for (const file of readdirSync('crds').filter(name => name.endsWith('.yaml')))
+  writeFileSync(`${out}/crds/${file.replace(/yaml$/, 'json')}`, JSON.stringify(parse(readFileSync(`crds/${file}`, 'utf8'))))
 cpSync('src/database/embedded/windmill-2026-08.json', `${out}/bin/src/embedded/windmill-2026-08.json`)
 cpSync('LICENSE', `${out}/LICENSE`)
-const { name, version, license, type, engines } = JSON.parse(await (await import('node:fs/promises')).readFile('package.json', 'utf8'))
+const { name, version, license, type, engines } = JSON.parse(readFileSync('package.json', 'utf8'))
 writeFileSync(`${out}/package.json`, `${JSON.stringify({ name, version, license, type, engines }, null, 2)}\n`)

@@ -15,12 +15,12 @@ const ways: Readonly<Record<string, readonly (readonly string[])[]>> = {
 
 /** Both ways go through the same: everything, nothing, one CR in a hundred; each on a database of its own. */
 export async function shards(bench: Bench, size: number, number: number): Promise<void> {
-  const { cluster, server, plurals } = bench
+  const { cluster, plurals } = bench
   await cluster.order({ do: 'world', world: plainWorld(size, plurals), plurals })
   const databases = new Map<string, BenchDatabase>()
   const step = async (name: string, op: string, count: number): Promise<void> => {
     for (const [who, processes] of Object.entries(ways)) {
-      const database = databases.get(who) ?? (await server.make())
+      const database = databases.get(who) ?? (await ready(bench))
       databases.set(who, database)
       bench.say(`size ${size}, round ${number + 1}: ${name}, ${who}`)
       await database.tidy()
@@ -52,12 +52,20 @@ export async function shards(bench: Bench, size: number, number: number): Promis
   }
 }
 
+/** The ledger is made before, as for an Indexed Job: of two that make it at once, one fails. */
+async function ready({ server, cluster, program }: Bench): Promise<BenchDatabase> {
+  const database = await server.make()
+  const { usages } = await runAtOnce(program, { cluster, database }, [['init']])
+  if (usages[0]?.code !== 0) throw new Error(`init: ${usages[0]?.stderr.slice(-500)}`)
+  return database
+}
+
 type Together = Pick<Sample, 'wallMs' | 'cpuMs' | 'peakMiB' | 'each'>
 
 /** As long as the last of them; CPU is the sum, memory that of the largest. */
 function together(usages: readonly Usage[]): Together {
-  const known = <T>(values: readonly (T | undefined)[]): readonly T[] | undefined =>
-    values.every(value => value !== undefined) ? (values as readonly T[]) : undefined
+  const known = (values: readonly (number | undefined)[]): readonly number[] | undefined =>
+    values.every(value => value !== undefined) ? values : undefined
   const ends = usages.map(one => one.startedAt + one.wallMs)
   const peaks = known(usages.map(one => one.peakMiB))
   return {
