@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 
 export interface Options {
   readonly sizes: readonly number[]
+  /** Without the scenarios that take long; those that are named run all the same. */
+  readonly quick: boolean
   /** Empty: all. */
   readonly scenarios: readonly string[]
   readonly runs: number
@@ -21,7 +23,7 @@ export interface Options {
 export const docsPlots = 'docs/performance'
 
 export const help = `npm run bench -- [options]
-  --quick              sizes 1k,3k, one run: under two minutes
+  --quick              sizes 1k,3k, one run, without scripts and shards: under two minutes
   --sizes 1k,10k,100k  numbers of CRs (default 1k,10k,100k)
   --scenarios a,b      only these (see below)
   --runs N             rounds whose medians are told (default 3)
@@ -35,7 +37,8 @@ export const help = `npm run bench -- [options]
   --durable            PostgreSQL on disk with fsync, instead of in memory
   --last-applied       every CR carries kubectl's last-applied annotation
 
-Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, schedules, shards.
+Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, and apart from
+these: scripts (at most 10,000), schedules (at most 5,000), shards (at the largest size).
 `
 
 export function readOptions(argv: readonly string[]): Options | undefined {
@@ -67,6 +70,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
   return {
     sizes: (values.sizes ?? usual).split(',').map(readSize),
     scenarios: values.scenarios.split(',').filter(Boolean),
+    quick,
     runs: Math.max(1, Number(values.runs ?? (quick || pressure ? 1 : 3))),
     json,
     svg: svg ?? (docs && isWhole ? docsPlots : undefined),

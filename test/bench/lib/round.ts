@@ -1,11 +1,11 @@
 /** One round over one size: every scenario once, each followed by its floors and rivals, so that all see the same machine. */
+import { alone, oneKind } from './alone.ts'
 import { copyFloor, save } from './copy.ts'
 import type { BenchDatabase } from './database.ts'
 import { type Bare, type Rival, rivals, runRival } from './floors.ts'
 import type { Options } from './options.ts'
 import { type Measured, runProgram } from './program.ts'
 import { type Bench, type Expected, type Floors, type FloorWanted, floorsOf, problemOf, sampleOf } from './sample.ts'
-import { schedules } from './schedules.ts'
 import { shards } from './shards.ts'
 import { plainWorld, type WorldOptions } from './world.ts'
 
@@ -18,19 +18,34 @@ export const scenarioNames = [
   'drifted',
   'lost-ledger',
   'deleted',
+  'scripts',
   'schedules',
   'shards'
 ] as const
 export type ScenarioName = (typeof scenarioNames)[number]
 
-/** All but these begin with one first sync, and go on from there. */
-const isRoundWanted = ({ scenarios }: Options): boolean =>
-  scenarios.length === 0 || scenarios.some(name => name !== 'schedules' && name !== 'shards')
+/** These have a world of their own; all others begin with one first sync, and go on from there. */
+const apart: readonly string[] = ['scripts', 'schedules', 'shards'] satisfies readonly ScenarioName[]
 
-const wants = ({ options }: Bench, name: ScenarioName): boolean =>
-  options.scenarios.length === 0 || options.scenarios.includes(name)
+const isRoundWanted = ({ scenarios }: Options): boolean =>
+  scenarios.length === 0 || scenarios.some(name => !apart.includes(name))
+
+const wants = ({ options: { scenarios, quick } }: Bench, name: ScenarioName): boolean =>
+  scenarios.length === 0 ? !(quick && leftOutIfQuick.includes(name)) : scenarios.includes(name)
+
+const leftOutIfQuick: readonly string[] = ['scripts', 'shards'] satisfies readonly ScenarioName[]
 
 export async function round(bench: Bench, size: number, number: number): Promise<void> {
+  const { options, plurals } = bench
+  if (isRoundWanted(options)) await mixed(bench, size, number)
+  for (const name of Object.keys(alone) as (keyof typeof alone)[])
+    if (wants(bench, name) && plurals[alone[name].kind] !== undefined) await oneKind(bench, name, size)
+  // What two processes gain shows at the largest size.
+  if (wants(bench, 'shards') && size === Math.max(...options.sizes)) await shards(bench, size, number)
+}
+
+/** All kinds, in the proportions of an instance. */
+async function mixed(bench: Bench, size: number, number: number): Promise<void> {
   const { cluster, server, plurals, options } = bench
   const world = { ...plainWorld(size, plurals), lastApplied: options.lastApplied }
   bench.say(`size ${size}, round ${number + 1}: making CRs`)
@@ -40,13 +55,10 @@ export async function round(bench: Bench, size: number, number: number): Promise
   const databases = new Map<Rival, BenchDatabase>()
   for (const rival of others) databases.set(rival, await server.make())
   try {
-    if (isRoundWanted(options)) await new Round(bench, world, number, { database, databases }).run()
+    await new Round(bench, world, number, { database, databases }).run()
   } finally {
     for (const one of [database, ...databases.values()]) await one.drop()
   }
-  if (wants(bench, 'schedules') && plurals['WindmillSchedule'] !== undefined) await schedules(bench, size)
-  // What two processes gain shows at the largest size.
-  if (wants(bench, 'shards') && size === Math.max(...options.sizes)) await shards(bench, size, number)
 }
 
 interface Databases {

@@ -1,5 +1,6 @@
 /** Samples of several rounds → medians, ratios, Markdown tables. */
 import { cpus, totalmem } from 'node:os'
+import { alone } from './alone.ts'
 import type { Sample } from './sample.ts'
 
 export interface Line extends Sample {
@@ -87,6 +88,8 @@ const titles: Readonly<Record<string, string>> = {
   changed: '1 % changed',
   drifted: '1 % drifted',
   'lost-ledger': 'ledger lost: everything adopted again',
+  'scripts, first sync': 'scripts alone (at most 10,000): first sync',
+  'scripts, no-op': 'scripts alone: no-op',
   'schedules, first sync': 'schedules alone (at most 5,000): first sync',
   'schedules, no-op': 'schedules alone: no-op',
   deleted: '10 % deleted'
@@ -103,12 +106,13 @@ const mib = (value: number): string => (value < 10 ? value.toFixed(1) : value.to
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [head, head.map((_, index) => (index < 1 ? '---' : '--:')), ...rows].map(row => `| ${row.join(' | ')} |`).join('\n')
 
+const mostOf = (scenario: string): number =>
+  Object.entries(alone).find(([name]) => scenario.startsWith(`${name},`))?.[1].most ?? Number.POSITIVE_INFINITY
+
 /** Every scenario of one size, with its floor beside. */
 export function scenarioTable(lines: readonly Line[], size: number): string {
   const rows = lines
-    .filter(
-      line => line.who === 'ours' && line.size === (line.scenario.startsWith('schedules') ? Math.min(5000, size) : size)
-    )
+    .filter(line => line.who === 'ours' && line.size === Math.min(size, mostOf(line.scenario)))
     .map(line => [
       titleOf(line.scenario),
       seconds(line.wallMs),
@@ -217,7 +221,10 @@ export function targetTable(lines: readonly Line[]): string {
     void rows.push([what, '', or(value, one => `${one.toFixed(2)} ×`), ''])
   const noOp = find('no-op', largest)
   const changed = find('changed', largest)
-  const first = find('first-sync', sizes.includes(10_000) ? 10_000 : largest)
+  const { most: many } = alone.scripts
+  const scripts = find('scripts, first sync', Math.min(largest, many))
+  const first = scripts ?? find('first-sync', Math.min(largest, many))
+  const what = `first sync, ${whole(first?.size ?? 0)}${scripts ? ' scripts' : ''}`
   most(`no-op, ${whole(largest)}: time to (list floor + token query)`, ratio(noOp?.wallMs, noOp?.floorMs), 1.3, ' ×')
   told('the same with the list floor read as Tables, as the program lists', ratio(noOp?.wallMs, noOp?.tableFloorMs))
   most(`no-op, ${whole(largest)}: peak RSS`, noOp?.peakMiB, 128, ' MiB')
@@ -230,19 +237,9 @@ export function targetTable(lines: readonly Line[]): string {
     1.3,
     ' ×'
   )
-  most(
-    `first sync, ${whole(first?.size ?? 0)}: time of the database to copy floor`,
-    ratio(first?.serverMs, first?.floors['copy']),
-    3,
-    ' ×'
-  )
-  most(
-    `first sync, ${whole(first?.size ?? 0)}: time to (full list + copy + patch floors)`,
-    ratio(first?.wallMs, first?.floorMs),
-    1.3,
-    ' ×'
-  )
-  most(`first sync, ${whole(first?.size ?? 0)}: peak RSS`, first?.peakMiB, 200, ' MiB')
+  most(`${what}: time of the database to copy floor`, ratio(first?.serverMs, first?.floors['copy']), 3, ' ×')
+  most(`${what}: time to (full list + copy + patch floors)`, ratio(first?.wallMs, first?.floorMs), 1.3, ' ×')
+  most(`${what}: peak RSS`, first?.peakMiB, 200, ' MiB')
   if (sizes.length > 1) growthTargets(most, { sizes, smallest, largest, find })
   return table(['', 'target', 'measured', ''], rows)
 }
