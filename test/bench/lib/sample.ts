@@ -16,6 +16,8 @@ export interface Sample {
   readonly touched: number
   readonly wallMs: number
   readonly cpuMs: number | undefined
+  /** From the start of the process to its first request to the API server. */
+  readonly firstRequestMs?: number | undefined
   readonly peakMiB: number | undefined
   /** Of several processes at once, each one. */
   readonly each?: readonly Pick<Usage, 'wallMs' | 'cpuMs' | 'peakMiB'>[] | undefined
@@ -76,6 +78,7 @@ export function sampleOf(
     who,
     wallMs: usage.wallMs,
     cpuMs: usage.cpuMs,
+    ...(traffic.firstAt > 0 && { firstRequestMs: traffic.firstAt - usage.startedAt }),
     peakMiB: usage.peakMiB,
     requests: traffic.requests,
     patches: traffic.patches,

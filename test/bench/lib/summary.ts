@@ -52,6 +52,7 @@ function lineOf(group: readonly Sample[]): Line {
     runs: group.length,
     wallMs: median(walls),
     cpuMs: known(group.map(sample => sample.cpuMs)),
+    firstRequestMs: known(group.map(sample => sample.firstRequestMs)),
     peakMiB: known(group.map(sample => sample.peakMiB)),
     each: first.each?.map((_, index) => {
       const all = group.map(sample => sample.each?.[index])
@@ -229,6 +230,7 @@ export function targetTable(lines: readonly Line[]): string {
   told('the same with the list floor read as Tables, as the program lists', ratio(noOp?.wallMs, noOp?.tableFloorMs))
   most(`no-op, ${whole(largest)}: peak RSS`, noOp?.peakMiB, 128, ' MiB')
   most(`no-op, ${whole(largest)}: rows and statuses written`, noOp && noOp.rowsWritten + noOp.patches, 0, '')
+  most('start of the process to its first request', noOp?.firstRequestMs, 250, ' ms')
   const changedFloor =
     noOp && changed ? noOp.wallMs + (changed.floors['get'] ?? 0) + (changed.floors['patch'] ?? 0) : undefined
   most(
