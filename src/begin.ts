@@ -1,8 +1,7 @@
 /** What a run begins with: the ledger, the rules, and all else that holds for the whole of it. */
-
 import pLimit from 'p-limit'
 import { Claims } from './claims.ts'
-import type { Config } from './config.ts'
+import { type Config, connectionsFor } from './config.ts'
 import { withRetries } from './database/failures.ts'
 import { hasMoved, openLedger, settleIncarnation } from './database/ledger.ts'
 import { LedgerReader } from './database/ledger-read.ts'
@@ -88,7 +87,3 @@ function contextOf({ config, footing, ledger, rules }: Known): Context {
     ownersOf: (...which) => ledger.reader.owners(...which)
   }
 }
-
-/** Two connections were as fast as more when measured; a few more help where the database is far away. */
-export const connectionsFor = ({ concurrency }: Pick<Config, 'concurrency'>): number =>
-  Math.min(4, Math.max(2, Math.floor(concurrency / 8)))

@@ -26,14 +26,14 @@ const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
   [2, /^(cluster|files|database)\//],
   [
     2,
-    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status)\.ts$/
+    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status|memory)\.ts$/
   ],
   [
     3,
     /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|batches|identities|gone|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
   ],
   [4, /^(begin|run)\.ts$/],
-  [5, /^(main|open)\.ts$/]
+  [5, /^(main|open|commands)\.ts$/]
 ]
 
 /** Packages and the only files that may load them at run time. */
