@@ -3,7 +3,7 @@ import pLimit from 'p-limit'
 import { Claims } from './claims.ts'
 import { type Config, connectionsFor } from './config.ts'
 import { withRetries } from './database/failures.ts'
-import { hasMoved, openLedger, settleIncarnation } from './database/ledger.ts'
+import { hasMoved, isFilled, openLedger, settleIncarnation } from './database/ledger.ts'
 import { LedgerReader } from './database/ledger-read.ts'
 import { Ledger } from './ledger.ts'
 import { Marks } from './marks.ts'
@@ -29,14 +29,14 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
   }
   const dry = config.command === 'plan'
   const opened = await openLedger(database, !dry)
-  const { moved, found } = await database.read(async sql => ({
+  const { moved, filled, found } = await database.read(async sql => ({
     moved: opened.present && (await hasMoved(sql)),
+    filled: opened.present && (await isFilled(sql)),
     found: await sql<{ id: string }[]>`select id from workspace`
   }))
   if (moved && !dry) await database.write(settleIncarnation)
   const reader = new LedgerReader(source.id, opened, moved && dry)
-  const known = await database.read(async sql => ({ tallies: await reader.tally(sql), refs: await reader.refs(sql) }))
-  const ledger = new Ledger(database, reader, known)
+  const ledger = new Ledger(database, reader, { isEmpty: !filled })
   const namespaces: Session['namespaces'] = new Map()
   const rules = rulesOf(config, namespaces)
   const { windmillSchema } = footing

@@ -58,7 +58,7 @@ export async function reconcile(config: Config, job: Job): Promise<Report> {
     signals.push(lock.signal)
   }
   // After the wait: a server may have migrated the database meanwhile.
-  const footing = await inspect(database, kinds, { writes })
+  const footing = inspect(database, kinds, { writes })
   const world = { source, database, kinds, checks: once(loadChecks), log, signal: AbortSignal.any(signals) }
   return run(config, world, footing)
 }

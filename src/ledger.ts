@@ -17,23 +17,39 @@ type Place = Pick<Target, 'workspace' | 'path'>
 
 export class Ledger {
   readonly reader: LedgerReader
-  /** As it was when the run began. */
-  readonly tallies: readonly Tally[]
-  /** Secrets and ConfigMaps that CRs refer to, by kind and namespace/name. */
-  readonly refs: Refs
+  /** Nobody had any entry when the run began. */
+  readonly isEmpty: boolean
   readonly #database: Pick<Database, 'read'>
   readonly #kinds = new Map<string, KindLedger>()
   readonly #linked = new Map<string, Linked>()
+  #tallies: readonly Tally[] = []
+  #refs: Refs = new Map()
 
-  constructor(
-    database: Pick<Database, 'read'>,
-    reader: LedgerReader,
-    { tallies, refs }: { readonly tallies: readonly Tally[]; readonly refs: Refs }
-  ) {
+  constructor(database: Pick<Database, 'read'>, reader: LedgerReader, { isEmpty }: { readonly isEmpty: boolean }) {
     this.#database = database
     this.reader = reader
-    this.tallies = tallies
-    this.refs = refs
+    this.isEmpty = isEmpty
+  }
+
+  /** Reads what holds for the whole run, before any CR is looked at. */
+  async loadOverview(): Promise<void> {
+    if (this.isEmpty) return
+    const [tallies, refs] = await this.#database.read(async sql => [
+      await this.reader.tally(sql),
+      await this.reader.refs(sql)
+    ])
+    this.#tallies = tallies
+    this.#refs = refs
+  }
+
+  /** How many entries there were when the run began. */
+  get tallies(): readonly Tally[] {
+    return this.#tallies
+  }
+
+  /** Secrets and ConfigMaps that CRs refer to, by kind and namespace/name. */
+  get refs(): Refs {
+    return this.#refs
   }
 
   of(kind: string): KindLedger {
@@ -44,18 +60,18 @@ export class Ledger {
 
   /** Whether nobody had anything of the kind when the run began. */
   wasEmpty(kind: string): boolean {
-    return !this.tallies.some(one => one.kind === kind)
+    return !this.#tallies.some(one => one.kind === kind)
   }
 
   /** Sums over this cluster's entries. */
   count(kind: string, number: 'named' | 'owned' | 'detached', counts: (one: Tally) => boolean = () => true): number {
-    const some = this.tallies.filter(one => one.kind === kind && !one.foreign && counts(one))
+    const some = this.#tallies.filter(one => one.kind === kind && !one.foreign && counts(one))
     return some.reduce((sum, one) => sum + one[number], 0)
   }
 
   /** Where this cluster owns something of the kind. */
   workspaces(kind: string): readonly string[] {
-    const some = this.tallies.filter(one => one.kind === kind && !one.foreign && one.owned > 0)
+    const some = this.#tallies.filter(one => one.kind === kind && !one.foreign && one.owned > 0)
     return [...new Set(some.map(one => one.workspace))]
   }
 

@@ -14,11 +14,13 @@ import { isWatched, selectKinds } from './scope.ts'
 import { byKey, engineView, type Session, type World } from './session.ts'
 import { findMoved, type Listing, listKinds, type Surveyed, survey } from './survey.ts'
 
-export async function run(config: Config, world: World, footing: Footing): Promise<Report> {
+/** `inspected`: what the database says of itself; its refusal is the run's. */
+export async function run(config: Config, world: World, inspected: Footing | Promise<Footing>): Promise<Report> {
   const startedAt = new Date()
   // The cluster lists while the database tells the ledger.
   const listings = listKinds(config, world)
   for (const one of listings) one.catch(() => {})
+  const footing = await inspected
   const session = await begin(config, world, footing)
   let error: SyncError | undefined
   try {
@@ -43,10 +45,16 @@ const hasWork = ({ changed, gone, isLeft }: Surveyed): boolean => changed.size >
 
 /** Finds out what may have changed: on the database's side while the cluster still lists, then kind by kind. */
 async function surveyAll(session: Session, listings: readonly Promise<Listing>[]): Promise<readonly Surveyed[]> {
-  const moved = byKey((kind: AnyKind) => findMoved(session, kind))
-  for (const kind of selectKinds(session.kinds, session.config.kinds)) moved(kind).catch(() => {})
+  const { ledger, config } = session
+  // Which rows belong to a shard only the overview tells.
+  const overview = ledger.loadOverview()
+  const moved = byKey(async (kind: AnyKind) => {
+    if (config.shard.count > 1) await overview
+    return findMoved(session, kind)
+  })
+  for (const kind of selectKinds(session.kinds, config.kinds)) moved(kind).catch(() => {})
   const learn = learner(session)
-  const owned = learn(ownedNamespaces(session))
+  const owned = overview.then(() => learn(ownedNamespaces(session)))
   const surveys = listings.map(async one => {
     const listing = await one
     await Promise.all([owned, learn(listing.listed instanceof SyncError ? [] : listing.listed.namespaces)])

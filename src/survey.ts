@@ -30,7 +30,7 @@ export interface Surveyed {
 }
 
 /** How many blocks of CRs are compared with one statement: bounds its parameters. */
-const BLOCKS_AT_ONCE = 32
+const BLOCKS_AT_ONCE = 64
 
 /** How many entries are looked at together for what their status says. */
 const ENTRIES_AT_ONCE = 10_000
@@ -74,7 +74,7 @@ type Moved = Pick<Entry, 'namespace' | 'name' | 'workspace'>
 /** CRs of a kind whose rows, or what their status says of them, are not as the ledger left them. */
 export async function findMoved(session: Session, kind: AnyKind): Promise<readonly Moved[]> {
   const { config, database, ledger, context } = session
-  if (config.refresh || ledger.count(kind.kind, 'owned') === 0) return []
+  if (config.refresh || ledger.isEmpty) return []
   const places = config.shard.count > 1 ? ledger.workspaces(kind.kind).filter(one => isInShard(one, config)) : undefined
   const moved = await database.read(sql => ledger.reader.moved(sql, kind, context, places))
   return [...moved, ...(await outdated(session, kind))]
@@ -232,13 +232,18 @@ function markList(session: Session, kind: AnyKind, { roster, selected, seen, fro
       fingerprints.push(mark)
     }
   }
-  const columns = [
-    blocks.map(one => one.namespaces),
-    blocks.map(one => one.names),
-    blocks.map(one => one.uids),
-    fingerprints
-  ]
-  return { list: { count: fingerprints.length, text: columns.flat().join('\n') }, start, unmarked }
+  const lines = (column: 'namespaces' | 'names' | 'uids'): string => blocks.map(one => one[column]).join('\n')
+  return {
+    list: {
+      count: fingerprints.length,
+      namespaces: lines('namespaces'),
+      names: lines('names'),
+      uids: lines('uids'),
+      fingerprints: fingerprints.join('\n')
+    },
+    start,
+    unmarked
+  }
 }
 
 const none: Listed['annotations'] = Object.freeze({})

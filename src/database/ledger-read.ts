@@ -32,13 +32,14 @@ export interface Tally {
   readonly detached: number
 }
 
-/**
- * CRs of a kind as one text of so many lines each: their namespaces, then their names, their uids and their marks, where
- * '' is for one that is to be compared whatever the ledger says. One text, because each is copied on its way.
- */
+/** CRs of a kind as columns: texts of so many lines, the last one without an end. */
 export interface MarkList {
   readonly count: number
-  readonly text: string
+  readonly namespaces: string
+  readonly names: string
+  readonly uids: string
+  /** '' for one that is to be compared whatever the ledger says. */
+  readonly fingerprints: string
 }
 
 export interface MarkAnswer {
@@ -146,29 +147,31 @@ export class LedgerReader {
     )
   }
 
-  /** Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. */
-  async compareMarks(sql: Sql, kind: string, { count, text }: MarkList, told: boolean): Promise<MarkAnswer> {
-    if (!this.#present || count === 0) return { changed: [], known: 0, quiet: new Map() }
-    const column = (at: number): Fragment => sql`l.lines[${at * count + 1}::int:${(at + 1) * count}::int]`
-    const rows = await sql<{ what: 'changed' | 'quiet'; at: number; workspace: string | null; known: number }[]>`
-      with m as materialized (
-        select (c.at - 1)::int as at, o.workspace, o.id is not null as known,
-               coalesce(o.uid = c.uid and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
-                        and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!this.#forgotten}::boolean, false) as quiet
-          from (select string_to_array(${text}::text, E'\\n') as lines) l
-          cross join lateral unnest(${column(0)}, ${column(1)}, ${column(2)}, ${column(3)})
-               with ordinality as c(namespace, name, uid, fingerprint, at)
-          left join windmill_iac.object o
-            on o.cluster = ${this.#cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name)
-      select 'changed' as what, at, workspace, known::int from m where not quiet
-      union all
-      select 'quiet', count(*)::int, workspace, 1 from m where quiet group by workspace`
-    const quiet = rows.filter(row => row.what === 'quiet')
-    const changed = rows.filter(row => row.what === 'changed')
+  /**
+   * Which CRs of a kind do not stand still on the cluster's side. `told`: statuses are written. The texts are parameters
+   * of their own, so that the planner knows how many lines there are.
+   */
+  async compareMarks(sql: Sql, kind: string, list: MarkList, told: boolean): Promise<MarkAnswer> {
+    if (!this.#present || list.count === 0) return { changed: [], known: 0, quiet: new Map() }
+    const lines = (text: string): Fragment => sql`string_to_array(${text}::text, E'\\n')`
+    // The text of one empty line is an array of none.
+    const still = sql`
+      coalesce(o.uid = coalesce(c.uid, '') and o.fingerprint = c.fingerprint and o.fingerprint <> '' and o.state = 'Synced'
+        and o.path is not null ${told ? sql`and o.reported <> ''` : sql``} and ${!this.#forgotten}::boolean, false)`
+    const rows = await sql<{ workspace: string | null; quiet: number; known: number; changed: string | null }[]>`
+      select o.workspace, (count(*) filter (where ${still}))::int as quiet, count(o.id)::int as known,
+             string_agg((c.at - 1)::text, ',') filter (where not ${still}) as changed
+        from unnest(${lines(list.namespaces)}, ${lines(list.names)}, ${lines(list.uids)}, ${lines(list.fingerprints)})
+             with ordinality as c(namespace, name, uid, fingerprint, at)
+        left join windmill_iac.object o
+          on o.cluster = ${this.#cluster} and o.kind = ${kind} and o.namespace = c.namespace and o.name = c.name
+       group by o.workspace`
     return {
-      changed: changed.map(({ at, workspace }) => ({ at, workspace: workspace ?? undefined })),
-      known: changed.filter(row => row.known === 1).length + quiet.reduce((sum, row) => sum + row.at, 0),
-      quiet: new Map(quiet.map(row => [row.workspace ?? '', row.at]))
+      changed: rows.flatMap(({ workspace, changed }) =>
+        (changed?.split(',') ?? []).map(at => ({ at: Number(at), workspace: workspace ?? undefined }))
+      ),
+      known: rows.reduce((sum, row) => sum + row.known, 0),
+      quiet: new Map(rows.flatMap(({ workspace, quiet }) => (quiet > 0 ? [[workspace ?? '', quiet]] : [])))
     }
   }
 

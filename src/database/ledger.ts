@@ -54,6 +54,12 @@ async function migrate(database: Database, version: number): Promise<void> {
 export const hasMoved = async (sql: Sql): Promise<boolean> =>
   (await storedIncarnation(sql)) !== (await incarnation(sql))
 
+/** Whether anybody has entries. */
+export async function isFilled(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ filled: boolean }[]>`select exists (select from windmill_iac.object) as filled`
+  return row?.filled === true
+}
+
 async function storedIncarnation(sql: Sql): Promise<string> {
   const [row] = await sql<{ value: string }[]>`select value from windmill_iac.meta where key = 'incarnation'`
   return row?.value ?? ''
