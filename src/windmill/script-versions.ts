@@ -58,8 +58,6 @@ export function newVersion(
     deleted: 'false',
     runnable_settings_handle: settings?.handle ?? null
   }
-  const { has } = context.capabilities
-  const known = Object.fromEntries(Object.entries(columns).filter(([column]) => has('script', column)))
   return {
     write,
     workspace,
@@ -68,10 +66,21 @@ export function newVersion(
     language,
     content,
     lock,
-    columns: known,
+    columns: present(columns, context),
     settings: settings?.rows ?? [],
     onBehalfOf
   }
+}
+
+const known = new WeakMap<Context['capabilities'], readonly string[]>()
+
+/** Those that this database has; every version names the same ones. */
+function present(columns: Texts, { capabilities }: Context): Texts {
+  let names = known.get(capabilities)
+  if (!names) known.set(capabilities, (names = Object.keys(columns).filter(name => capabilities.has('script', name))))
+  const found: Record<string, string | null> = {}
+  for (const name of names) found[name] = columns[name] ?? null
+  return found
 }
 
 /** Permissions go with the path, not with a version; what is unknown to CRs stays. */
