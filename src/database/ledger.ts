@@ -189,12 +189,14 @@ export async function saveReported(
   reported: readonly { kind: string; namespace: string; name: string; reported: string }[]
 ): Promise<void> {
   if (reported.length === 0) return
+  // The cluster stands in every row, or all entries of the cluster would be read to find these.
+  const rows = JSON.stringify(reported.map(one => ({ cluster, ...one })))
   await sql`
     update windmill_iac.object o
        set reported = r.reported, updated_at = now()
-      from jsonb_to_recordset(${JSON.stringify(reported)}::text::jsonb)
-        as r(kind text, namespace text, name text, reported text)
-     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name`
+      from jsonb_to_recordset(${rows}::text::jsonb)
+        as r(cluster text, kind text, namespace text, name text, reported text)
+     where o.cluster = r.cluster and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name`
 }
 
 interface TargetOfKind {
