@@ -1,30 +1,33 @@
 /** The whole job, top to bottom. Each line is one stage; each stage has one file. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { begin, type Footing } from './begin.ts'
 import type { Config } from './config.ts'
 import { saveRun } from './database/history.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
-import type { AnyKind, Stray } from './model.ts'
+import type { Stray } from './model.ts'
 import { pruneKind } from './prune.ts'
 import { reconcileKind } from './reconcile.ts'
 import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
 import { isWatched, selectKinds } from './scope.ts'
-import { byKey, engineView, type Session, type World } from './session.ts'
+import { engineView, type Session, type World } from './session.ts'
 import { findMoved, type Listing, listKinds, type Surveyed, survey } from './survey.ts'
 
 /** `inspected`: what the database says of itself; its refusal is the run's. */
 export async function run(config: Config, world: World, inspected: Footing | Promise<Footing>): Promise<Report> {
   const startedAt = new Date()
-  // The cluster lists while the database tells the ledger.
-  const listings = listKinds(config, world)
+  // The cluster lists while the database looks for what has moved. Lists keep this process busy, so the database is asked
+  // first; one that is far away is not waited for.
+  const asked = new AbortController()
+  const listings = listKinds(config, world, headStart(asked.signal))
   for (const one of listings) one.catch(() => {})
   const footing = await inspected
   const session = await begin(config, world, footing)
   let error: SyncError | undefined
   try {
-    const surveyed = await surveyAll(session, listings)
+    const surveyed = await surveyAll(session, listings, () => asked.abort())
     if (surveyed.some(hasWork)) await session.ledger.loadLinked()
     await preflight(session, surveyed)
     await reconcileAll(session, surveyed)
@@ -40,25 +43,36 @@ export async function run(config: Config, world: World, inspected: Footing | Pro
   return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
 }
 
+/** How long the lists wait for the database at most, in milliseconds. */
+const HEAD_START = 100
+
+/** Resolves at the signal, and soon in any case. */
+const headStart = async (signal: AbortSignal): Promise<unknown> =>
+  sleep(HEAD_START, undefined, { signal, ref: false }).catch(() => {})
+
 /** Whether anything of a kind is to be looked at. */
 const hasWork = ({ changed, gone, isLeft }: Surveyed): boolean => changed.size > 0 || gone.length > 0 || isLeft
 
 /** Finds out what may have changed: on the database's side while the cluster still lists, then kind by kind. */
-async function surveyAll(session: Session, listings: readonly Promise<Listing>[]): Promise<readonly Surveyed[]> {
-  const { ledger, config } = session
-  // Which rows belong to a shard only the overview tells.
+async function surveyAll(
+  session: Session,
+  listings: readonly Promise<Listing>[],
+  isAsked: () => void
+): Promise<readonly Surveyed[]> {
+  const { ledger, config, kinds } = session
   const overview = ledger.loadOverview()
-  const moved = byKey(async (kind: AnyKind) => {
-    if (config.shard.count > 1) await overview
-    return findMoved(session, kind)
-  })
-  for (const kind of selectKinds(session.kinds, config.kinds)) moved(kind).catch(() => {})
+  // Which rows belong to a shard only the overview tells.
+  const moved = (config.shard.count > 1 ? overview : Promise.resolve()).then(() =>
+    findMoved(session, selectKinds(kinds, config.kinds))
+  )
+  moved.catch(() => {})
+  setImmediate(isAsked)
   const learn = learner(session)
   const owned = overview.then(() => learn(ownedNamespaces(session)))
   const surveys = listings.map(async one => {
     const listing = await one
     await Promise.all([owned, learn(listing.listed instanceof SyncError ? [] : listing.listed.namespaces)])
-    return survey(session, listing, { moved: moved(listing.kind), listed: Promise.all(listings) })
+    return survey(session, listing, { moved, listed: Promise.all(listings) })
   })
   // Settled means settled, also after a failure: nothing goes on behind the caller.
   await Promise.allSettled([owned, ...surveys])

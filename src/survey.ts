@@ -2,7 +2,7 @@
 import pLimit from 'p-limit'
 import type { Holder } from './claims.ts'
 import type { Config } from './config.ts'
-import type { MarkList } from './database/ledger-read.ts'
+import type { MarkList, Moved } from './database/ledger-read.ts'
 import { SyncError, scopeOf } from './errors.ts'
 import { type AnyKind, type Entry, type Listed, objectKey, type Ref, type Source, targetKey } from './model.ts'
 import { fits, Positions, Roster } from './roster.ts'
@@ -30,7 +30,7 @@ export interface Surveyed {
 }
 
 /** How many blocks of CRs are compared with one statement: bounds its parameters. */
-const BLOCKS_AT_ONCE = 64
+const BLOCKS_AT_ONCE = 40
 
 /** How many entries are looked at together for what their status says. */
 const ENTRIES_AT_ONCE = 10_000
@@ -41,9 +41,14 @@ export interface Listing {
   readonly listed: Roster | SyncError
 }
 
-/** Lists the wanted kinds, all at once. Rejects for what concerns more than one kind. */
-export function listKinds(config: Config, { source, kinds, signal }: World): readonly Promise<Listing>[] {
+/** Lists the wanted kinds, all at once, after `start`. Rejects for what concerns more than one kind. */
+export function listKinds(
+  config: Config,
+  { source, kinds, signal }: World,
+  start: Promise<unknown>
+): readonly Promise<Listing>[] {
   return selectKinds(kinds, config.kinds).map(async (kind): Promise<Listing> => {
+    await start
     try {
       return { kind, listed: await source.list(kind) }
     } catch (error) {
@@ -68,16 +73,15 @@ function tellUnlisted({ log, outcomes }: Session, { kind }: AnyKind, error: Sync
   })
 }
 
-/** A CR as the ledger names it. */
-type Moved = Pick<Entry, 'namespace' | 'name' | 'workspace'>
-
-/** CRs of a kind whose rows, or what their status says of them, are not as the ledger left them. */
-export async function findMoved(session: Session, kind: AnyKind): Promise<readonly Moved[]> {
+/** CRs whose rows, or what their status says of them, are not as the ledger left them. */
+export async function findMoved(session: Session, kinds: readonly AnyKind[]): Promise<readonly Moved[]> {
   const { config, database, ledger, context } = session
   if (config.refresh || ledger.isEmpty) return []
-  const places = config.shard.count > 1 ? ledger.workspaces(kind.kind).filter(one => isInShard(one, config)) : undefined
-  const moved = await database.read(sql => ledger.reader.moved(sql, kind, context, places))
-  return [...moved, ...(await outdated(session, kind))]
+  const places = (kind: string): readonly string[] | undefined =>
+    config.shard.count > 1 ? ledger.workspaces(kind).filter(one => isInShard(one, config)) : undefined
+  const found = [...(await database.read(sql => ledger.reader.moved(sql, kinds, context, places)))]
+  for (const kind of kinds) found.push(...(await outdated(session, kind)))
+  return found
 }
 
 const isInShard = (workspace: string, { shard }: Config): boolean => shardOf(workspace, shard.count) === shard.index
@@ -122,7 +126,8 @@ export async function survey(
   const roster = listed instanceof SyncError ? new Roster(kind.kind) : listed
   const selected = selectionOf(session, roster)
   const { changed, kept, known, placed } = await compareMarks(session, kind, { roster, selected })
-  for (const { namespace, name, workspace } of await moved) {
+  for (const { kind: which, namespace, name, workspace } of await moved) {
+    if (which !== kind.kind) continue
     const position = roster.positionOf(namespace ?? '', name ?? '')
     if (position === undefined || !selected(position) || changed.has(position)) continue
     changed.add(position)

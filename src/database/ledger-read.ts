@@ -83,10 +83,11 @@ interface StoredEntry
   readonly transitioned_at: Date | null
 }
 
-type Name = ObjectName & Pick<Entry, 'workspace'>
+/** A CR that does not stand still on the database's side. */
+export type Moved = Pick<Entry, 'kind' | 'namespace' | 'name' | 'workspace'>
 
 /** What the status of a CR says. */
-export type Told = Pick<Entry, 'namespace' | 'name' | 'workspace' | 'path' | 'details'>
+export type Told = Pick<Entry, 'kind' | 'namespace' | 'name' | 'workspace' | 'path' | 'details'>
 
 export type Refs = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>
 
@@ -175,14 +176,27 @@ export class LedgerReader {
     }
   }
 
-  /** CRs whose rows are not as the ledger left them, or gone. `workspaces` limits the search. */
+  /**
+   * CRs whose rows are not as the ledger left them, or gone: all kinds with one statement, because the program has other
+   * things to do meanwhile than to ask for the next one. `workspaces` limits the search in a kind.
+   */
   async moved(
+    sql: Sql,
+    kinds: readonly Pick<Kind, 'kind' | 'tokens'>[],
+    context: Context,
+    workspaces: (kind: string) => readonly string[] | undefined
+  ): Promise<readonly Moved[]> {
+    if (!this.#present || this.#forgotten || kinds.length === 0) return []
+    const parts = kinds.map(one => this.#movedOf(sql, one, context, workspaces(one.kind)))
+    return sql<Moved[]>`${parts.reduce((all, one) => sql`${all} union all ${one}`)}`
+  }
+
+  #movedOf(
     sql: Sql,
     { kind, tokens }: Pick<Kind, 'kind' | 'tokens'>,
     context: Context,
     workspaces: readonly string[] | undefined
-  ): Promise<readonly Name[]> {
-    if (!this.#present || this.#forgotten || workspaces?.length === 0) return []
+  ): Fragment {
     const here = workspaces
       ? sql`and o.workspace in (select jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb))`
       : sql``
@@ -193,10 +207,10 @@ export class LedgerReader {
       select o.workspace, o.path, (
                select array_agg(substr(f, ${LINKED.length + 1}::int)) from unnest(o.fields) f where starts_with(f, ${LINKED})) as linked
         from windmill_iac.object o where ${settled}) j`
-    return sql<Name[]>`
-      select o.namespace, o.name, o.workspace from windmill_iac.object o
+    return sql`(
+      select o.kind, o.namespace, o.name, o.workspace from windmill_iac.object o
         left join (${tokens(sql, targets, context)}) t on t.workspace = o.workspace and t.path = o.path
-       where ${settled} and o.token is distinct from t.token`
+       where ${settled} and o.token is distinct from t.token)`
   }
 
   /** What statuses say of the owned entries of a kind, in the order of their ids; `after`: the last id before, or ''. */
@@ -207,7 +221,7 @@ export class LedgerReader {
   ): Promise<{ readonly entries: readonly Told[]; readonly last: string }> {
     if (!this.#present || this.#version < 2) return { entries: [], last: '' }
     const rows = await sql<(Told & { readonly id: string })[]>`
-      select o.id::text as id, o.namespace, o.name, o.workspace, o.path, o.details from windmill_iac.object o
+      select o.id::text as id, o.kind, o.namespace, o.name, o.workspace, o.path, o.details from windmill_iac.object o
        where o.cluster = ${this.#cluster} and o.kind = ${kind} and o.name is not null and ${owned(sql)} and o.id > ${after || '0'}::bigint
        order by o.id limit ${limit}::int`
     return { entries: rows, last: rows.at(-1)?.id ?? '' }
