@@ -72,7 +72,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     sizes: (values.sizes ?? usual).split(',').map(readSize),
     scenarios: values.scenarios.split(',').filter(Boolean),
     quick,
-    runs: Math.max(1, Number(values.runs ?? (quick || pressure ? 1 : 3))),
+    runs: Math.max(1, Number(values.runs ?? (quick || pressure || profile ? 1 : 3))),
     json,
     svg: svg ?? (docs && isWhole ? docsPlots : undefined),
     docs,
