@@ -23,7 +23,7 @@ export interface Options {
 export const docsPlots = 'docs/performance'
 
 export const help = `npm run bench -- [options]
-  --quick              sizes 1k,3k, one run, without scripts and shards: under two minutes
+  --quick              sizes 1k,3k, one run, without scripts and shards: a minute of CPU, under two minutes
   --sizes 1k,10k,100k  numbers of CRs (default 1k,10k,100k)
   --scenarios a,b      only these (see below)
   --runs N             rounds whose medians are told (default 3)
