@@ -7,8 +7,11 @@ import { below, placeOf } from './places.ts'
 
 export type CheckTypes = (spec: unknown) => readonly string[]
 
+/** Our own schemas need no check against that of schemas, which would be compiled first; nor does a short check pay for a better one. */
+const compiledFast = { meta: false, validateSchema: false, code: { optimize: false } } as const
+
 export function typesOf(schema: Schema): CheckTypes {
-  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false })
+  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false, ...compiledFast })
   formats.default(ajv)
   useFastLengths(ajv)
   const validate = ajv.compile(jsonSchema(schema))

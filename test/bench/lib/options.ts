@@ -23,7 +23,7 @@ export interface Options {
 export const docsPlots = 'docs/performance'
 
 export const help = `npm run bench -- [options]
-  --quick              sizes 1k,3k, one run, without scripts and shards: under two minutes
+  --quick              sizes 1k,3k, one run, without scripts and shards: a minute of CPU, under two minutes
   --sizes 1k,10k,100k  numbers of CRs (default 1k,10k,100k)
   --scenarios a,b      only these (see below)
   --runs N             rounds whose medians are told (default 3)
@@ -39,6 +39,7 @@ export const help = `npm run bench -- [options]
 
 Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, and apart from
 these: scripts (at most 10,000), schedules (at most 5,000), shards (at the largest size).
+With --pressure: calm, refusals, slow-pages, far-database, crowded, small-heap, limit, limit-later, invalid, huge, huge-limit.
 `
 
 export function readOptions(argv: readonly string[]): Options | undefined {
@@ -71,7 +72,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     sizes: (values.sizes ?? usual).split(',').map(readSize),
     scenarios: values.scenarios.split(',').filter(Boolean),
     quick,
-    runs: Math.max(1, Number(values.runs ?? (quick || pressure ? 1 : 3))),
+    runs: Math.max(1, Number(values.runs ?? (quick || pressure || profile ? 1 : 3))),
     json,
     svg: svg ?? (docs && isWhole ? docsPlots : undefined),
     docs,

@@ -39,9 +39,16 @@ export async function round(bench: Bench, size: number, number: number): Promise
   const { options, plurals } = bench
   if (isRoundWanted(options)) await mixed(bench, size, number)
   for (const name of Object.keys(alone) as (keyof typeof alone)[])
-    if (wants(bench, name) && plurals[alone[name].kind] !== undefined) await oneKind(bench, name, size)
+    if (wants(bench, name) && plurals[alone[name].kind] !== undefined && isItsSize(options, name, size))
+      await oneKind(bench, name, size)
   // What two processes gain shows at the largest size.
   if (wants(bench, 'shards') && size === Math.max(...options.sizes)) await shards(bench, size, number)
+}
+
+/** Not twice for two sizes that are both more than there ever are; a quick bench looks at the largest alone. */
+const isItsSize = ({ sizes, quick }: Options, name: keyof typeof alone, size: number): boolean => {
+  const count = (of: number): number => Math.min(of, alone[name].most)
+  return size === (quick ? Math.max(...sizes) : sizes.find(one => count(one) === count(size)))
 }
 
 /** All kinds, in the proportions of an instance. */
