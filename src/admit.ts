@@ -12,10 +12,10 @@ import {
   type Ref,
   targetKey
 } from './model.ts'
-import { shardOf } from './scope.ts'
+import { isInShard } from './scope.ts'
 import { type Checks, engineView, type Session } from './session.ts'
 import { holderOf, refText, type Surveyed } from './survey.ts'
-import { checkPath, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
+import { checkPath, mappedWorkspace, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 
 /** A CR that may go on. */
 export interface Admitted {
@@ -70,7 +70,7 @@ export async function admit(session: Session, surveyed: Surveyed, manifests: rea
     }
     try {
       const one = place(session, kind, { ...manifest, checks })
-      if (shardOf(one.workspace, session.config.shard.count) === session.config.shard.index) placed.push(one)
+      if (one) placed.push(one)
     } catch (error) {
       if (!isObjectError(error)) throw error
       refused.push({ listed, error })
@@ -80,10 +80,24 @@ export async function admit(session: Session, surveyed: Surveyed, manifests: rea
   for (const { listed } of manifests) session.claims(kind.kind).hear(listed)
   for (const listed of [...paused, ...refused.map(one => one.listed)]) hold(session, kind, listed)
   const { winners, losers, evicted, postponed } = contend(session, surveyed, placed)
-  refused.push(...losers)
   const resolved = await resolveAll(session, kind, winners)
-  const admitted = resolved.filter(one => 'input' in one)
-  return { admitted, refused: [...refused, ...resolved.filter(one => 'error' in one)], evicted, postponed, paused }
+  return {
+    admitted: resolved.filter(one => 'input' in one),
+    refused: [
+      ...refused.filter(one => isOurs(session, one.listed)),
+      ...losers,
+      ...resolved.filter(one => 'error' in one)
+    ],
+    evicted,
+    postponed,
+    paused: paused.filter(one => isOurs(session, one))
+  }
+}
+
+/** Of CRs that cannot be placed one shard alone tells: that of what they own, else that of their namespace. */
+function isOurs({ ledger, config, rules }: Session, { kind, namespace, name }: Listed): boolean {
+  const owned = ledger.of(kind).byObject.get(objectKey(namespace, name))?.workspace
+  return isInShard(owned ?? mappedWorkspace(namespace, rules.mapping) ?? namespace, config)
 }
 
 /** What the ledger may have something to say of: where it was empty, only what this run has written by now. */
@@ -104,12 +118,17 @@ function hold(session: Session, kind: AnyKind, listed: Listed): void {
   if (entry?.path != null) session.claims(kind.kind).enter(entry.workspace ?? '', entry.path, listed)
 }
 
-/** Throws the object's error. */
-function place(session: Session, kind: AnyKind, { listed, spec, checks }: Manifest & { checks: Checks }): Placed {
+/** Throws the object's error; undefined when it belongs to another shard. */
+function place(
+  session: Session,
+  kind: AnyKind,
+  { listed, spec, checks }: Manifest & { checks: Checks }
+): Placed | undefined {
   const checked = checks.validate(kind.kind)(spec)
   if (checked.faults.length > 0) throw new SyncError('InvalidSpec', sentence(checked.faults))
   const target = engineView(kind).target(checked.spec)
   const workspace = workspaceFor(listed.namespace, target.workspace, session.rules)
+  if (!isInShard(workspace, session.config)) return undefined
   checkPath(listed.namespace, target.path, session.rules)
   const policies = policiesFor(listed, session.rules)
   if (kind.inWorkspace !== false && !session.workspaces.has(workspace)) {

@@ -6,7 +6,7 @@ import type { MarkList, Moved } from './database/ledger-read.ts'
 import { SyncError, scopeOf } from './errors.ts'
 import { type AnyKind, type Entry, type Listed, objectKey, type Ref, type Source, targetKey } from './model.ts'
 import { fits, Positions, Roster } from './roster.ts'
-import { isWatched, matches, selectKinds, shardOf } from './scope.ts'
+import { isInShard, isWatched, matches, selectKinds } from './scope.ts'
 import { engineView, isOwned, type Session, type World } from './session.ts'
 import { mappedWorkspace } from './tenancy.ts'
 
@@ -83,8 +83,6 @@ export async function findMoved(session: Session, kinds: readonly AnyKind[]): Pr
   for (const kind of kinds) found.push(...(await outdated(session, kind)))
   return found
 }
-
-const isInShard = (workspace: string, { shard }: Config): boolean => shardOf(workspace, shard.count) === shard.index
 
 /**
  * Those whose status has become untrue although no row of theirs moved: times that have gone on by more than the kind

@@ -12,16 +12,7 @@ export interface Opened {
 
 /** Creates or migrates the ledger. With `create: false` (plan) an absent ledger is an empty one. */
 export async function openLedger(database: Database, create: boolean): Promise<Opened> {
-  const version = await database.read(async sql => {
-    const [found] = await sql<
-      { present: boolean }[]
-    >`select to_regclass('windmill_iac.migration') is not null as present`
-    if (!found?.present) return 0
-    const [row] = await sql<
-      { version: number }[]
-    >`select coalesce(max(version), 0)::int as version from windmill_iac.migration`
-    return row?.version ?? 0
-  })
+  const version = await database.read(versionOf)
   if (version > migrations.length) {
     throw new SyncError(
       'LedgerTooNew',
@@ -29,11 +20,24 @@ export async function openLedger(database: Database, create: boolean): Promise<O
     )
   }
   if (version === migrations.length || !create) return { present: version > 0, version }
-  await migrate(database, version)
+  await migrate(database)
   return { present: true, version: migrations.length }
 }
 
-async function migrate(database: Database, version: number): Promise<void> {
+/** Of the ledger that is there; 0: there is none. */
+async function versionOf(sql: Sql): Promise<number> {
+  // Not `to_regclass`: it may answer from what this connection knew before another one made the tables.
+  const [found] = await sql<{ present: boolean }[]>`
+    select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                    where n.nspname = 'windmill_iac' and c.relname = 'migration') as present`
+  if (!found?.present) return 0
+  const [row] = await sql<{ version: number }[]>`
+    select coalesce(max(version), 0)::int as version from windmill_iac.migration`
+  return row?.version ?? 0
+}
+
+/** Shards begin at the same moment: one makes the ledger, the others wait and find it. */
+async function migrate(database: Database): Promise<void> {
   await database.asLogin(async sql => {
     const [right] = await sql<{ may: boolean; admin: boolean }[]>`
       select has_database_privilege(current_database(), 'CREATE')
@@ -45,6 +49,9 @@ async function migrate(database: Database, version: number): Promise<void> {
         'The database role may not create the ledger schema windmill_iac; let an administrator run: windmill-iac init --print | psql <database>'
       )
     }
+    await sql`select pg_advisory_xact_lock(hashtextextended('windmill_iac: migration', 0))`
+    const version = await versionOf(sql)
+    if (version >= migrations.length) return
     await sql.unsafe(migrationSql(version))
     if (right.admin) await sql.unsafe(grantSql('windmill_admin'))
   })
