@@ -23,6 +23,7 @@ import { engineView, type Session } from './session.ts'
 import { seconds, statusDigest, statusOf } from './status.ts'
 import { fingerprint } from './survey.ts'
 import { writeAudit } from './windmill/audit.ts'
+import { inOneGo } from './windmill/statements.ts'
 
 /** What became of a decision. */
 export type Applied =
@@ -67,8 +68,10 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
   }
   const written = fresh.filter(one => !isAsCompared(one))
   const targets = written.map(one => ({ ...placeOf(one), fields: Object.keys(one.compiled.row) }))
-  const tokens = targets.length > 0 ? await view.tokens(sql, targets, session.context) : new Map<string, string>()
-  const details = await detailsOf(kind, session, sql, targets)
+  const [tokens, details] = await inOneGo([
+    targets.length > 0 ? view.tokens(sql, targets, session.context) : new Map<string, string>(),
+    detailsOf(kind, session, sql, targets)
+  ])
   const { byObject } = session.ledger.of(kind.kind)
   const applied: Applied[] = fresh.map(done => {
     const { namespace, name } = done.admitted.input.listed
