@@ -22,6 +22,7 @@ import {
 import { engineView, type Session } from './session.ts'
 import { seconds, statusDigest, statusOf } from './status.ts'
 import { writeAudit } from './windmill/audit.ts'
+import { inOneGo } from './windmill/statements.ts'
 import { readTokens } from './windmill/targets.ts'
 
 /** What became of a decision. */
@@ -67,8 +68,10 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
   }
   const written = fresh.filter(one => !isAsCompared(one))
   const targets = written.map(one => ({ ...placeOf(one), fields: Object.keys(one.compiled.row) }))
-  const tokens = await readTokens(sql, kind, targets, session.context)
-  const details = await detailsOf(kind, session, sql, targets)
+  const [tokens, details] = await inOneGo([
+    readTokens(sql, kind, targets, session.context),
+    detailsOf(kind, session, sql, targets)
+  ])
   const { byObject } = session.ledger.of(kind.kind)
   const applied: Applied[] = fresh.map(done => {
     const { namespace, name } = done.admitted.input.listed

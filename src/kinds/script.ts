@@ -18,6 +18,7 @@ import {
   storedLanguage
 } from '../windmill/script-spec.ts'
 import { principalOf } from '../windmill/script-versions.ts'
+import { inOneGo } from '../windmill/statements.ts'
 import { exportScripts, listDeployed } from '../windmill/versioned-export.ts'
 
 interface Facts {
@@ -32,11 +33,12 @@ async function facts(sql: Sql, inputs: readonly Input<ScriptSpec>[], context: Co
     onBehalfOf === undefined ? [] : [{ workspace, who: onBehalfOf }]
   )
   const targets = inputs.map(({ workspace, path, spec }) => ({ workspace, path, fields: Object.keys(spec) }))
-  return {
-    enterprise: await isEnterprise(sql),
-    people: await findRunAs(sql, wanted, context),
-    failed: await failedScripts(sql, targets, context)
-  }
+  const [enterprise, people, failed] = await inOneGo([
+    isEnterprise(sql),
+    findRunAs(sql, wanted, context),
+    failedScripts(sql, targets, context)
+  ])
+  return { enterprise, people, failed }
 }
 
 function compile(input: Input<ScriptSpec>, { enterprise, people, failed }: Facts, context: Context): Compiled {

@@ -9,6 +9,7 @@ import { readTagRules, tagFor } from './job-tags.ts'
 import { cancelJobs, pushJobs } from './jobs.ts'
 import { placesJson } from './row-writer.ts'
 import { rearmSchedulesOf } from './schedule-arming.ts'
+import { jsonPortions } from './statements.ts'
 
 /** Every deploy makes a version, whatever it changes: servers keep versions by id and never look again (A5). */
 export async function deployFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
@@ -132,25 +133,19 @@ function columnsFor({ capabilities }: Context): readonly Column[] {
 
 /** `versions` stays empty: only a later update of it tells the servers (trap 2). */
 async function insertFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
-  const rows = writes.filter(one => one.op === 'create').map(one => parameterOf(one, context))
-  if (rows.length === 0) return
+  const creates = writes.filter(one => one.op === 'create')
   const columns = columnsFor(context)
-  await sql.unsafe(
-    `insert into flow (workspace_id, path, ${columns.map(one => `"${one.column}"`).join(', ')})
-     select j.workspace, j.path, ${columns.map(one => one.created).join(', ')} from ${recordset}`,
-    [JSON.stringify(rows)]
-  )
+  const statement = `insert into flow (workspace_id, path, ${columns.map(one => `"${one.column}"`).join(', ')})
+     select j.workspace, j.path, ${columns.map(one => one.created).join(', ')} from ${recordset}`
+  for (const rows of jsonPortions(creates, one => parameterOf(one, context))) await sql.unsafe(statement, [rows])
 }
 
 async function updateFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
-  const rows = writes.filter(one => one.op === 'update').map(one => parameterOf(one, context))
-  if (rows.length === 0) return
+  const updates = writes.filter(one => one.op === 'update')
   const sets = columnsFor(context).map(({ column, created, updated = created }) => `"${column}" = ${updated}`)
-  await sql.unsafe(
-    `update flow f set ${sets.join(', ')} from ${recordset}
-      where f.workspace_id = j.workspace and f.path = j.path`,
-    [JSON.stringify(rows)]
-  )
+  const statement = `update flow f set ${sets.join(', ')} from ${recordset}
+      where f.workspace_id = j.workspace and f.path = j.path`
+  for (const rows of jsonPortions(updates, one => parameterOf(one, context))) await sql.unsafe(statement, [rows])
 }
 
 interface Deployed {

@@ -18,6 +18,7 @@ import { labelsOf } from './labels.ts'
 import { placesJson } from './row-writer.ts'
 import { findRunAs, type RunAsFound, runAs } from './run-as.ts'
 import { readSchema } from './schema-text.ts'
+import { inOneGo } from './statements.ts'
 import { refuseControl, refuseLong } from './texts.ts'
 import { documentReader, type ReadDocument } from './value-from.ts'
 
@@ -64,13 +65,14 @@ export async function flowFacts(sql: Sql, inputs: readonly Input<FlowSpec>[], co
   const wanted = inputs.flatMap(({ spec: { onBehalfOf: who }, workspace }) =>
     who === undefined || isOurs(who, context) ? [] : [{ workspace, who }]
   )
-  return {
-    checkShape: await flowShape(),
-    readDocument: await documentReader(inputs.some(one => one.spec.valueFrom !== undefined)),
-    users: await findRunAs(sql, wanted, context),
-    enterprise: await isEnterprise(sql),
-    schedules: await schedulesAt(sql, inputs)
-  }
+  const [checkShape, readDocument, users, enterprise, schedules] = await inOneGo([
+    flowShape(),
+    documentReader(inputs.some(one => one.spec.valueFrom !== undefined)),
+    findRunAs(sql, wanted, context),
+    isEnterprise(sql),
+    schedulesAt(sql, inputs)
+  ])
+  return { checkShape, readDocument, users, enterprise, schedules }
 }
 
 async function schedulesAt(sql: Sql, inputs: readonly Input<FlowSpec>[]): Promise<ReadonlyMap<string, string>> {

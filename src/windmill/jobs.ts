@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Context, Json, Sql } from '../model.ts'
 import { type AuditRecord, writeAudit } from './audit.ts'
 import { permissionsOf } from './job-permissions.ts'
+import { inOneGo } from './statements.ts'
 
 /** One job to push; all rows of it are written in the caller's transaction. */
 export interface Job {
@@ -45,21 +46,36 @@ export async function pushJobs(sql: Sql, jobs: readonly Job[], context: Context)
   if (jobs.length === 0) return []
   const permissions = await permissionsOf(sql, jobs, context)
   const ids = jobs.map(newJobId)
-  const rows = JSON.stringify(
-    jobs.map((job, at) => ({ ...job, id: ids[at], kind: kindFor(job, context), priority: priorityOf(job, context) }))
-  )
-  await insertJobs(sql, rows)
-  await sql`
+  const all = jobs.map((job, at) => ({
+    ...job,
+    id: ids[at],
+    kind: kindFor(job, context),
+    priority: priorityOf(job, context)
+  }))
+  const rows = JSON.stringify(all)
+  const queued = all.map(({ id, workspace, tag, priority, scheduledFor }) => ({
+    id,
+    workspace,
+    tag,
+    priority,
+    scheduledFor
+  }))
+  const job = insertJobs(sql, rows)
+  const queue = sql`
     insert into v2_job_queue (id, workspace_id, running, scheduled_for, tag, priority)
     select j.id, j.workspace, false, coalesce(j."scheduledFor", now()), j.tag, j.priority
-      from jsonb_to_recordset(${rows}::text::jsonb)
+      from jsonb_to_recordset(${JSON.stringify(queued)}::text::jsonb)
         as j(id uuid, workspace text, tag text, priority smallint, "scheduledFor" timestamptz)`
-  await sql`
+  const runtime = sql`
     insert into v2_job_runtime (id, ping)
-    select (j->>'id')::uuid, null from jsonb_array_elements(${rows}::text::jsonb) j`
-  await sql`
+    select j::uuid, null from jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb) j`
+  const begun = jobs.flatMap(({ flowStatus }, at) => (flowStatus === undefined ? [] : [{ id: ids[at], flowStatus }]))
+  const status =
+    begun.length > 0 &&
+    sql`
     insert into v2_job_status (id, flow_status)
-    select (j->>'id')::uuid, j->'flowStatus' from jsonb_array_elements(${rows}::text::jsonb) j where j ? 'flowStatus'`
+    select j.id, j."flowStatus" from jsonb_to_recordset(${JSON.stringify(begun)}::text::jsonb) as j(id uuid, "flowStatus" jsonb)`
+  await inOneGo([job, queue, runtime, status])
   await limitConcurrency(sql, rows, jobs)
   const perms = jobs.map((job, at) => ({ id: ids[at], workspace: job.workspace, email: job.email, ...permissions[at] }))
   await sql`
@@ -77,8 +93,8 @@ export async function pushJobs(sql: Sql, jobs: readonly Job[], context: Context)
   return ids
 }
 
-async function insertJobs(sql: Sql, rows: string): Promise<void> {
-  await sql`
+function insertJobs(sql: Sql, rows: string): PromiseLike<unknown> {
+  return sql`
     insert into v2_job (id, workspace_id, tag, created_by, permissioned_as, permissioned_as_email, kind, runnable_id,
            runnable_path, script_lang, raw_flow, trigger, trigger_kind, same_worker, visible_to_owner,
            concurrent_limit, concurrency_time_window_s, cache_ttl, timeout, priority, args)

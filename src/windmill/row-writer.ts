@@ -1,5 +1,6 @@
 /** Creates and partial updates of a plain table, a whole batch with two statements. */
 import type { Fragment, Sql, Write } from '../model.ts'
+import { jsonPortions } from './statements.ts'
 
 /** Where a field of a row is kept. */
 export interface Column {
@@ -29,9 +30,9 @@ const input = 'jsonb_to_recordset($1::text::jsonb) as j(workspace text, path tex
 export async function writeRows(sql: Sql, shape: Shape, writes: readonly Write[], who: string): Promise<void> {
   for (const op of ['create', 'update'] as const) {
     const rows = writes.filter(write => write.op === op)
-    if (rows.length === 0) continue
-    const parameter = rows.map(({ workspace, path, row }) => ({ workspace, path, stated: row, who }))
-    await sql.unsafe(op === 'create' ? insertSql(shape) : updateSql(shape), [JSON.stringify(parameter)])
+    const statement = op === 'create' ? insertSql(shape) : updateSql(shape)
+    const parameterOf = ({ workspace, path, row }: Write) => ({ workspace, path, stated: row, who })
+    for (const json of jsonPortions(rows, parameterOf)) await sql.unsafe(statement, [json])
   }
 }
 

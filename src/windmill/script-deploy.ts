@@ -15,6 +15,7 @@ import { saveSettings } from './script-settings.ts'
 import { forgetImports, noteImports, wipeTraces } from './script-side.ts'
 import { archiveSurplus } from './script-surplus.ts'
 import { insertVersions, type NewVersion, newVersion, principalOf, withHashes } from './script-versions.ts'
+import { inOneGo } from './statements.ts'
 
 /** New versions for all that differ; a version that only lacks its job gets that alone. */
 export async function deployScripts(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
@@ -31,15 +32,14 @@ export async function deployScripts(sql: Sql, writes: readonly Write[], context:
   )
   if (versions.length === 0) return
   const deployed = places(versions)
-  await wipeTraces(sql, deployed, context)
-  await saveSettings(
-    sql,
-    versions.flatMap(one => one.settings),
-    context
-  )
+  const settings = versions.flatMap(one => one.settings)
+  await inOneGo([
+    wipeTraces(sql, deployed, context),
+    saveSettings(sql, settings, context),
+    deleteDrafts(sql, 'script', deployed, context),
+    forgetImports(sql, deployed)
+  ])
   await insertVersions(sql, versions, context)
-  await deleteDrafts(sql, 'script', deployed, context)
-  await forgetImports(sql, deployed)
   await noteImports(
     sql,
     versions.filter(one => !needsJob(one, context)),

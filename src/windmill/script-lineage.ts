@@ -3,6 +3,7 @@ import { type Context, type Sql, targetKey } from '../model.ts'
 import { placesJson } from './row-writer.ts'
 import { columnSql, hasSettings, plainFields, settingsJoin } from './script-fields.ts'
 import { debouncingExtras } from './script-settings.ts'
+import { inOneGo } from './statements.ts'
 
 export interface Place {
   readonly workspace: string
@@ -35,16 +36,17 @@ const placesSql = 'jsonb_to_recordset($1::text::jsonb) as j(workspace text, path
  * they replace. In sorted order, so that two writers never wait for each other.
  */
 export async function lockPaths(sql: Sql, places: readonly Place[]): Promise<void> {
-  await sql.unsafe(
+  const advisory = sql.unsafe(
     `select pg_advisory_xact_lock(hashtext(k.key)) from (
        select distinct j.workspace || '/' || j.path collate "C" as key from ${placesSql} order by 1 offset 0) k`,
     [placesJson(places)]
   )
-  await sql.unsafe(
+  const rows = sql.unsafe(
     `select from script s join ${placesSql} on s.workspace_id = j.workspace and s.path = j.path
       where not s.archived order by s.workspace_id, s.path, s.hash for update of s`,
     [placesJson(places)]
   )
+  await inOneGo([advisory, rows])
 }
 
 /** Naming `lock` makes Windmill's trigger tell every process that the path has changed (§6). */

@@ -4,6 +4,7 @@ import { placesJson } from './row-writer.ts'
 import { importsOf, isLockOfFile } from './script-imports.ts'
 import type { Place } from './script-lineage.ts'
 import type { NewVersion } from './script-versions.ts'
+import { inOneGo } from './statements.ts'
 
 const placesOf = 'jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text)'
 
@@ -15,21 +16,27 @@ const pathColumns = ['script_path', 'path', 'test_script_path', 'definition_path
 export async function wipeTraces(sql: Sql, places: readonly Place[], { capabilities }: Context): Promise<void> {
   if (places.length === 0) return
   const json = placesJson(places)
+  const statements: Promise<unknown>[] = []
   if (capabilities.has('asset')) {
-    await sql.unsafe(
-      `delete from asset t using ${placesOf}
-        where t.workspace_id = j.workspace and t.usage_path = j.path and t.usage_kind = 'script'`,
-      [json]
+    statements.push(
+      sql.unsafe(
+        `delete from asset t using ${placesOf}
+          where t.workspace_id = j.workspace and t.usage_path = j.path and t.usage_kind = 'script'`,
+        [json]
+      )
     )
   }
   for (const table of derived) {
     const column = pathColumns.find(one => capabilities.has(table, one))
     if (!column || !capabilities.has(table, 'workspace_id')) continue
-    await sql.unsafe(
-      `delete from ${table} t using ${placesOf} where t.workspace_id = j.workspace and t.${column} = j.path`,
-      [json]
+    statements.push(
+      sql.unsafe(
+        `delete from ${table} t using ${placesOf} where t.workspace_id = j.workspace and t.${column} = j.path`,
+        [json]
+      )
     )
   }
+  await inOneGo(statements)
 }
 
 /** What the scripts import, as far as Windmill knows. */

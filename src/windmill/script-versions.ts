@@ -8,6 +8,7 @@ import { scriptHash } from './script-hash.ts'
 import type { Before, Lineage, Texts } from './script-lineage.ts'
 import { isLocked } from './script-locks.ts'
 import { type Setting, settingsOf } from './script-settings.ts'
+import { portions } from './statements.ts'
 
 /** A version about to be written. */
 export interface NewVersion {
@@ -175,11 +176,11 @@ export async function insertVersions(sql: Sql, versions: readonly NewVersion[], 
   if (!first) return
   const names = Object.keys(first)
   const own = names.filter((name, at) => at < KEYS || rows.some(row => row[name] !== first[name]))
-  const size = Math.floor((MOST_PARAMETERS - names.length) / own.length)
-  for (let from = 0; from < rows.length; from += size) {
+  const most = Math.floor((MOST_PARAMETERS - names.length) / own.length)
+  for (const part of portions(rows, most, sizeOf)) {
     const parameters: (string | null)[] = []
     const give = (value: string | null | undefined): string => `$${parameters.push(value ?? null)}`
-    const values = rows.slice(from, from + size).map(row => `(${own.map(name => give(row[name])).join()})`)
+    const values = part.map(row => `(${own.map(name => give(row[name])).join()})`)
     const columns = names.map(name => {
       const value = own.includes(name) ? `v."${name}"` : give(first[name])
       return `${value}::"${context.capabilities.type('script', name)}"`
@@ -191,6 +192,10 @@ export async function insertVersions(sql: Sql, versions: readonly NewVersion[], 
   }
   await announce(sql, versions, context)
 }
+
+/** The long ones. */
+const sizeOf = ({ content, lock, schema }: Texts): number =>
+  (content?.length ?? 0) + (lock?.length ?? 0) + (schema?.length ?? 0)
 
 const quoted = (names: readonly string[]): string => names.map(name => `"${name}"`).join()
 
