@@ -8,7 +8,8 @@ import { below, placeOf } from './places.ts'
 export type CheckTypes = (spec: unknown) => readonly string[]
 
 export function typesOf(schema: Schema): CheckTypes {
-  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false })
+  const code = { regExp: goRegExp }
+  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false, code })
   formats.default(ajv)
   useFastLengths(ajv)
   const validate = ajv.compile(jsonSchema(schema))
@@ -20,6 +21,25 @@ export function typesOf(schema: Schema): CheckTypes {
     return [...new Set((telling.length > 0 ? telling : errors).map(error => sentence(error, spec)))]
   }
 }
+
+const goSpace = String.raw`\t\n\f\r `
+
+/** The API server's patterns are Go's: to those, a no-break space and its like are no white space, to ours they are. */
+export const goRegExp = Object.assign(
+  (pattern: string, flags: string): RegExp => {
+    let inClass = false
+    const source = pattern.replace(/\\[\s\S]|[[\]]/g, token => {
+      if (token === '[') inClass = true
+      else if (token === ']') inClass = false
+      else if (token === '\\s') return inClass ? goSpace : `[${goSpace}]`
+      else if (token === '\\S') return `[^${goSpace}]`
+      return token
+    })
+    return new RegExp(source, flags)
+  },
+  // How ajv would write it down, which it never does here.
+  { code: 'goRegExp' }
+)
 
 /** ajv counts the characters of every text, which for contents of some kilobytes takes longer than all else here. */
 function useFastLengths(ajv: Ajv): void {

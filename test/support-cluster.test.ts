@@ -138,7 +138,7 @@ test('a new object is pruned, completed and versioned', () =>
       colour: null,
       note: null,
       nonsense: 1,
-      limits: { a: 1 },
+      limits: { a: 1, b: null },
       free: { z: null, a: { b: 2 } }
     }
     const { status, body } = await ask(cluster, `POST ${PATH}`, {
