@@ -67,7 +67,8 @@ export async function openStage(databaseUrl: string): Promise<Stage> {
   config.loadFromDefault()
   const objects = KubernetesObjectApi.makeApiClient(config)
   await objects.list(apiVersion, 'WindmillVariable', 'default').catch((error: unknown) => {
-    throw new Error('the cluster cannot be asked for our kinds: kubectl apply -f crds/ first', { cause: error })
+    if ((error as { code?: unknown }).code !== 404 && !String(error).includes('Unrecognized API version')) throw error
+    throw new Error('the cluster does not know our kinds: kubectl apply -f crds/ first', { cause: error })
   })
   const id = `windmill-iac-e2e-${randomBytes(4).toString('hex')}`
   const workspace = id.replace('windmill-iac-', '')
