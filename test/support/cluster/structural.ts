@@ -23,6 +23,8 @@ interface Pruning {
 
 function pruneAt(value: unknown, schema: Schema | undefined, at: Pruning): void {
   if (Array.isArray(value)) {
+    // Nothing is said about the items of a list that may be any JSON.
+    if (!schema?.items && schema?.['x-kubernetes-preserve-unknown-fields']) return
     for (const [index, item] of value.entries()) {
       pruneAt(item, schema?.items, { ...at, root: false, path: `${at.path}[${index}]` })
     }
