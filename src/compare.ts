@@ -19,6 +19,7 @@ import {
 import { type Decision, decide } from './plan.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import { seconds } from './status.ts'
+import { readTokens } from './windmill/targets.ts'
 
 /** A CR with everything that is to happen to it. */
 export interface Decided {
@@ -46,7 +47,7 @@ export async function compare(
     const { compiled, refused } = await compileAll(session, kind, batch, sql)
     const targets = compiled.map(one => one.target)
     const view = engineView(kind)
-    const tokens = await view.tokens(sql, targets, session.context)
+    const tokens = await readTokens(sql, kind, targets, session.context)
     const observed = await view.observe(sql, targets, session.context)
     const live = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
     const details = await detailsOf(kind, session, sql, targets)

@@ -1,5 +1,5 @@
 /** The plan: a pure function from digests and policies to what is to be done. It names no kind and touches nothing. */
-import { digestOf, project, without } from './fingerprint.ts'
+import { digestOf, isSame, project, without } from './fingerprint.ts'
 import type { ConflictPolicy, DeletionPolicy, Difference, Entry, Op, Policies, Row, State } from './model.ts'
 
 /** All that a decision about one CR depends on. */
@@ -153,7 +153,7 @@ function specIsNewer({ specTime, rowTime }: Situation): boolean {
 export function differences(want: Row, live: Row): readonly Difference[] {
   return Object.keys(want)
     .sort()
-    .filter(field => digestOf({ v: want[field] ?? null }) !== digestOf({ v: live[field] ?? null }))
+    .filter(field => !isSame(want[field] ?? null, live[field] ?? null))
     .map(field => ({ field, from: live[field], to: want[field] }))
 }
 

@@ -40,7 +40,10 @@ export function shardOf(workspace: string, count: number): number {
 }
 
 /** Whether a ledger entry belongs to what this run lists, so that its CR's absence means something. */
-export function inScope(entry: Entry, config: Pick<Config, 'watchNamespaces' | 'shard'>): boolean {
+export function inScope(
+  entry: Pick<Entry, 'namespace' | 'workspace'>,
+  config: Pick<Config, 'watchNamespaces' | 'shard'>
+): boolean {
   return (
     isWatched(entry.namespace ?? '', config) &&
     shardOf(entry.workspace ?? '', config.shard.count) === config.shard.index

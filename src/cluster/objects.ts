@@ -156,7 +156,13 @@ function dataOf(kind: Ref['kind'], object: unknown): ReadonlyMap<string, Uint8Ar
 }
 
 /** In a merge patch only null removes. */
-const removable = { workspace: null, hash: null, syncedAt: null, lastModifiedInDb: null }
+const removable = ['workspace', 'hash', 'syncedAt', 'lastModifiedInDb'] as const
+
+function patchOf(status: Status): string {
+  const stated: Record<string, unknown> = { ...status }
+  for (const field of removable) stated[field] ??= null
+  return JSON.stringify({ status: stated })
+}
 
 export async function patchStatus(
   client: Client,
@@ -165,9 +171,8 @@ export async function patchStatus(
   status: Status
 ): Promise<boolean> {
   const { kind, log } = options
-  const stated = Object.entries(status).filter(([, value]) => value !== undefined)
   const path = `${kindPath(kind, listed.namespace)}/${encodeURIComponent(listed.name)}/status`
-  const body = JSON.stringify({ status: { ...removable, ...Object.fromEntries(stated) } })
+  const body = patchOf(status)
   try {
     await client.call(
       { method: 'PATCH', path, body, contentType: 'application/merge-patch+json', accept: metadataOnly.object },

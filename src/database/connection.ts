@@ -46,7 +46,26 @@ interface Query {
   handler: (query: Query) => unknown
   resolve: (value: unknown) => void
   reject: (error: unknown) => void
+  /** Flat, also those of fragments; there once the driver has put the statement together. */
+  readonly parameters?: readonly unknown[]
 }
+
+/**
+ * The driver asks the server for the types of parameters before it sends them, which takes a round trip per statement.
+ * Texts and numbers go as they are whatever their type, so where there is nothing else the question is left out.
+ */
+function inOneTrip(query: Query): void {
+  let asks: unknown = false
+  Object.defineProperty(query, 'describeFirst', {
+    configurable: true,
+    get: () => asks,
+    set: value => {
+      asks = value && !query.parameters?.every(one => one === null || isPlain(typeof one))
+    }
+  })
+}
+
+const isPlain = (type: string): boolean => type === 'string' || type === 'number' || type === 'boolean'
 
 /**
  * The driver forgets statements that were sent while a connection broke with an error: they never settle. So those still
@@ -72,6 +91,7 @@ export function tracked(sql: postgres.Sql, end: End, place: string): postgres.Sq
         forget()
         reject(error)
       }
+      inOneTrip(query)
       return handler(sent)
     }
     return value

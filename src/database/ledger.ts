@@ -1,23 +1,8 @@
 /** The ledger: the only memory of the job, kept beside Windmill's rows and written in the same transactions. */
 import { SyncError } from '../errors.ts'
-import { type DeletionPolicy, type Entry, objectKey, type Sql, type Target, targetKey } from '../model.ts'
+import type { Entry, Sql } from '../model.ts'
 import type { Database } from './client.ts'
 import { grantSql, migrationSql, migrations } from './ledger-schema.ts'
-
-/** The entries of one kind. */
-export interface KindLedger {
-  /** Entries of this cluster's CRs, by namespace/name. */
-  readonly byObject: Map<string, Entry>
-  /** Entries of this cluster by target, also those whose CR is gone; a released one is not owned. */
-  readonly byTarget: Map<string, Entry>
-  /** Targets that another cluster owns. */
-  readonly others: Map<string, Pick<Target, 'workspace' | 'path' | 'fields'>>
-}
-
-export interface Ledger {
-  readonly of: (kind: string) => KindLedger
-  readonly all: () => Iterable<KindLedger>
-}
 
 export interface Opened {
   readonly present: boolean
@@ -65,95 +50,14 @@ async function migrate(database: Database, version: number): Promise<void> {
   })
 }
 
-interface StoredEntry
-  extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'conflictPolicy' | 'syncedAt' | 'transitionedAt'> {
-  readonly cluster: string
-  readonly deletion_policy: DeletionPolicy
-  readonly own_policy: boolean
-  readonly conflict_policy: Entry['conflictPolicy']
-  readonly synced_at: Date | null
-  readonly transitioned_at: Date | null
-}
+/** Whether the tokens belong to another incarnation of the database (a restored dump): xmin means nothing here. */
+export const hasMoved = async (sql: Sql): Promise<boolean> =>
+  (await storedIncarnation(sql)) !== (await incarnation(sql))
 
-/** Reads the whole ledger. Tokens of another incarnation of the database (a restored dump) are dropped: xmin means nothing there. */
-export async function loadLedger(
-  sql: Sql,
-  cluster: string,
-  { present, version }: Opened
-): Promise<{ ledger: Ledger; moved: boolean }> {
-  const kinds = new Map<string, KindLedger>()
-  const of = (kind: string): KindLedger => {
-    let found = kinds.get(kind)
-    if (!found) kinds.set(kind, (found = { byObject: new Map(), byTarget: new Map(), others: new Map() }))
-    return found
-  }
-  const ledger: Ledger = { of, all: () => kinds.values() }
-  if (!present) return { ledger, moved: false }
-  const moved = (await storedIncarnation(sql)) !== (await incarnation(sql))
-  const shared = sharing()
-  const newer =
-    version < 2
-      ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy`
-      : sql`deployed, details, conflict_policy`
-  await sql<StoredEntry[]>`
-    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, ${newer}, token, refs,
-           deletion_policy, own_policy, state, reason, message, reported, synced_at, transitioned_at
-      from windmill_iac.object`.forEach(row => {
-    const { byObject, byTarget, others } = of(row.kind)
-    const target = row.path === null ? undefined : targetKey(row.workspace ?? '', row.path)
-    if (row.cluster !== cluster) {
-      const { workspace, path, fields } = row
-      if (target !== undefined && row.state !== 'Released')
-        others.set(target, {
-          workspace: workspace ?? '',
-          path: path ?? '',
-          fields: shared(`fields ${fields.join()}`, fields)
-        })
-      return
-    }
-    const entry = toEntry(row, moved, shared)
-    if (entry.name !== null) byObject.set(objectKey(entry.namespace ?? '', entry.name), entry)
-    if (target !== undefined) byTarget.set(target, entry)
-  })
-  return { ledger, moved }
-}
-
-function toEntry(row: StoredEntry, moved: boolean, shared: <T>(key: string, value: T) => T): Entry {
-  return {
-    kind: shared(row.kind, row.kind),
-    namespace: row.namespace === null ? null : shared(row.namespace, row.namespace),
-    name: row.name,
-    uid: row.uid,
-    workspace: row.workspace === null ? null : shared(row.workspace, row.workspace),
-    path: row.path,
-    fingerprint: row.fingerprint,
-    base: row.base,
-    fields: shared(`fields ${row.fields.join()}`, row.fields),
-    deployed: shared(`deployed ${JSON.stringify(row.deployed)}`, row.deployed),
-    details: row.details,
-    token: moved ? '' : row.token,
-    refs: shared(`refs ${row.refs.join()}`, row.refs),
-    deletionPolicy: shared(row.deletion_policy, row.deletion_policy),
-    ownPolicy: row.own_policy,
-    conflictPolicy: row.conflict_policy,
-    state: shared(row.state, row.state),
-    reason: shared(row.reason, row.reason),
-    message: shared(row.message, row.message),
-    reported: row.reported,
-    syncedAt: row.synced_at,
-    transitionedAt: row.transitioned_at
-  }
-}
-
-/** Equal values of a hundred thousand entries are kept once. */
-function sharing(): <T>(key: string, value: T) => T {
-  const known = new Map<string, unknown>()
-  return <T>(key: string, value: T): T => {
-    const found = known.get(key)
-    if (found !== undefined) return found as T
-    known.set(key, value)
-    return value
-  }
+/** Whether anybody has entries. */
+export async function isFilled(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ filled: boolean }[]>`select exists (select from windmill_iac.object) as filled`
+  return row?.filled === true
 }
 
 async function storedIncarnation(sql: Sql): Promise<string> {
@@ -285,12 +189,14 @@ export async function saveReported(
   reported: readonly { kind: string; namespace: string; name: string; reported: string }[]
 ): Promise<void> {
   if (reported.length === 0) return
+  // The cluster stands in every row, or all entries of the cluster would be read to find these.
+  const rows = JSON.stringify(reported.map(one => ({ cluster, ...one })))
   await sql`
     update windmill_iac.object o
        set reported = r.reported, updated_at = now()
-      from jsonb_to_recordset(${JSON.stringify(reported)}::text::jsonb)
-        as r(kind text, namespace text, name text, reported text)
-     where o.cluster = ${cluster} and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name`
+      from jsonb_to_recordset(${rows}::text::jsonb)
+        as r(cluster text, kind text, namespace text, name text, reported text)
+     where o.cluster = r.cluster and o.kind = r.kind and o.namespace = r.namespace and o.name = r.name`
 }
 
 interface TargetOfKind {

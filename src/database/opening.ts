@@ -21,6 +21,16 @@ const literal = (text: string): string => `E'${text.replace(/[\\']/g, '\\$&')}'`
 
 const setting = (name: string, value: string): string => `set_config(${literal(name)}, ${literal(value)}, true)`
 
+/**
+ * Writes look rows up by their keys, and so do the checks of foreign keys that PostgreSQL plans once per connection. It
+ * plans them by statistics that know nothing of what this run has just written: a queue that was empty would be read from
+ * end to end for every new job. What there is no index for is still read so, and must not be compiled for its feigned cost.
+ */
+const byIndex: readonly [string, string][] = [
+  ['enable_seqscan', 'off'],
+  ['jit', 'off']
+]
+
 /** Settings of the URL come after ours, so that they win; the role is last, for it may take the right to set others. */
 export function openingSql(mode: 'read' | 'write', session: Session, fence?: string): string {
   const limits = { ...defaultLimits, ...session.limits }
@@ -32,6 +42,7 @@ export function openingSql(mode: 'read' | 'write', session: Session, fence?: str
     ['timezone', 'UTC'],
     ['datestyle', 'ISO, MDY'],
     ['bytea_output', 'hex'],
+    ...(mode === 'write' ? byIndex : []),
     ...session.settings.map(([name, value]): [string, string] => [name, value]),
     ...(session.role ? [['role', session.role] as [string, string]] : [])
   ]

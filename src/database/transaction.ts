@@ -101,11 +101,12 @@ function guarded(sql: postgres.Sql, note: Errors['note'], name: () => string): S
     const work = (b ?? a) as (sql: Sql) => Promise<unknown>
     const point = name()
     const inner = firstError()
-    await clean(sql.unsafe(`savepoint ${point}`), note)
+    // Neither is waited for: statements run in the order in which they are sent, and what fails here fails all later ones.
+    send(clean(sql.unsafe(`savepoint ${point}`), note))
     try {
       const result = await work(guarded(sql, inner.note, name))
       if (inner.first()) throw inner.first()
-      await clean(sql.unsafe(`release savepoint ${point}`), note)
+      send(clean(sql.unsafe(`release savepoint ${point}`), note))
       return result
     } catch (error) {
       await clean(sql.unsafe(`rollback to savepoint ${point}`), note)
@@ -120,6 +121,11 @@ function guarded(sql: postgres.Sql, note: Errors['note'], name: () => string): S
       return Reflect.get(target, key)
     }
   }) as unknown as Sql
+}
+
+/** Sends a statement whose failure is noted: it keeps the transaction from being committed. */
+function send(query: PromiseLike<unknown>): void {
+  query.then(undefined, () => {})
 }
 
 /** A query is lazy and may be a fragment of another: its promise must not be touched, only what it rejects with. */

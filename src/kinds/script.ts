@@ -1,6 +1,6 @@
 /** Scripts: every deploy is a new version of a path; Windmill runs the newest that has its lock. */
 import { isObjectError } from '../errors.ts'
-import { digestOf } from '../fingerprint.ts'
+import { isSame } from '../fingerprint.ts'
 import { type Compiled, type Context, type Input, type Kind, type Row, type Sql, targetKey } from '../model.ts'
 import { enterpriseNote, isEnterprise } from '../windmill/edition.ts'
 import { findRunAs, type RunAsFound, runAs } from '../windmill/run-as.ts'
@@ -61,7 +61,7 @@ const failedNote =
 
 /** The very version that the CR asks for is the one that failed. */
 const isAsWanted = (row: Row, live: Row): boolean =>
-  Object.keys(row).every(field => digestOf({ v: row[field] ?? null }) === digestOf({ v: live[field] ?? null }))
+  Object.keys(row).every(field => isSame(row[field] ?? null, live[field] ?? null))
 
 /** Compared and shown, but no fields of a spec. */
 const unstated: ReadonlySet<string> = new Set(['health', 'schemaOrder'])

@@ -12,10 +12,9 @@ import { rearmSchedulesOf } from './schedule-arming.ts'
 
 /** Every deploy makes a version, whatever it changes: servers keep versions by id and never look again (A5). */
 export async function deployFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
-  const rows = JSON.stringify(writes.map(write => parameterOf(write, context)))
   const replaced = await lockFlows(sql, writes)
-  await insertFlows(sql, rows, context)
-  await updateFlows(sql, rows, context)
+  await insertFlows(sql, writes, context)
+  await updateFlows(sql, writes, context)
   const deployed = await addVersions(sql, writes, context)
   await rearmSchedulesOf(
     sql,
@@ -38,14 +37,14 @@ async function lockFlows(sql: Sql, writes: readonly Write[]): Promise<readonly s
 }
 
 function parameterOf(write: Write, { user }: Context) {
-  const { op, workspace, path, row } = write
+  const { workspace, path, row } = write
   const { value, schema } = textsOf(write)
   const identity = typeof row['onBehalfOf'] === 'string' ? identityOf(row['onBehalfOf']) : undefined
+  const { value: _value, schema: _schema, ...stated } = row
   return {
-    op,
     workspace,
     path,
-    stated: row,
+    stated,
     value: withLocks(value, write),
     schema: schema ?? null,
     principal: identity?.principal ?? null,
@@ -79,7 +78,7 @@ function withLocks(value: Json, { row, live = {} }: Write): Json {
 }
 
 const recordset =
-  'jsonb_to_recordset($1::text::jsonb) as j(op text, workspace text, path text, stated jsonb, value jsonb, schema text, principal text, email text, editor text)'
+  'jsonb_to_recordset($1::text::jsonb) as j(workspace text, path text, stated jsonb, value jsonb, schema text, principal text, email text, editor text)'
 
 interface Column {
   readonly column: string
@@ -132,21 +131,25 @@ function columnsFor({ capabilities }: Context): readonly Column[] {
 }
 
 /** `versions` stays empty: only a later update of it tells the servers (trap 2). */
-async function insertFlows(sql: Sql, rows: string, context: Context): Promise<void> {
+async function insertFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
+  const rows = writes.filter(one => one.op === 'create').map(one => parameterOf(one, context))
+  if (rows.length === 0) return
   const columns = columnsFor(context)
   await sql.unsafe(
     `insert into flow (workspace_id, path, ${columns.map(one => `"${one.column}"`).join(', ')})
-     select j.workspace, j.path, ${columns.map(one => one.created).join(', ')} from ${recordset} where j.op = 'create'`,
-    [rows]
+     select j.workspace, j.path, ${columns.map(one => one.created).join(', ')} from ${recordset}`,
+    [JSON.stringify(rows)]
   )
 }
 
-async function updateFlows(sql: Sql, rows: string, context: Context): Promise<void> {
+async function updateFlows(sql: Sql, writes: readonly Write[], context: Context): Promise<void> {
+  const rows = writes.filter(one => one.op === 'update').map(one => parameterOf(one, context))
+  if (rows.length === 0) return
   const sets = columnsFor(context).map(({ column, created, updated = created }) => `"${column}" = ${updated}`)
   await sql.unsafe(
     `update flow f set ${sets.join(', ')} from ${recordset}
-      where j.op = 'update' and f.workspace_id = j.workspace and f.path = j.path`,
-    [rows]
+      where f.workspace_id = j.workspace and f.path = j.path`,
+    [JSON.stringify(rows)]
   )
 }
 

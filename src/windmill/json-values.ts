@@ -47,8 +47,11 @@ export function refuseUnstorable(field: string, value: Json): void {
   }
 }
 
+/** In Node since 20; the library of ES2023 does not know it yet. */
+type WellFormed = string & { readonly isWellFormed: () => boolean }
+
 export function refuseHalves(field: string, text: string): void {
-  if (!/\p{Surrogate}/u.test(text)) return
+  if ((text as WellFormed).isWellFormed()) return
   throw new SyncError(
     'InvalidSpec',
     `${field}: the text holds half a surrogate pair (\\ud800 to \\udfff alone); correct it.`
@@ -57,7 +60,12 @@ export function refuseHalves(field: string, text: string): void {
 
 /** Integers written with all their digits, which JavaScript (and so this program) rounds; 1e21 is what it says. */
 export function roundedNotes(field: string, value: Json): readonly string[] {
-  const isRounded = (leaf: Json): boolean =>
-    typeof leaf === 'number' && Number.isInteger(leaf) && !Number.isSafeInteger(leaf) && Math.abs(leaf) < 1e21
-  return leavesOf(value).some(leaf => isRounded(leaf.value)) ? [`${field}: integers beyond 2^53 are rounded.`] : []
+  return holdsRounded(value) ? [`${field}: integers beyond 2^53 are rounded.`] : []
+}
+
+function holdsRounded(value: Json | undefined): boolean {
+  if (typeof value === 'number')
+    return Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21
+  if (typeof value !== 'object' || value === null) return false
+  return Array.isArray(value) ? value.some(holdsRounded) : Object.values(value).some(holdsRounded)
 }

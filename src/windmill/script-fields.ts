@@ -46,12 +46,20 @@ const all: readonly Field[] = [
 
 type Known = Pick<Capabilities, 'has'>
 
+const found = new WeakMap<Known, readonly Field[]>()
+
 /** Those that this database has a column for. */
-export const plainFields = ({ has }: Known): readonly Field[] => all.filter(one => has('script', one.column))
+export function plainFields(known: Known): readonly Field[] {
+  let fields = found.get(known)
+  if (!fields) found.set(known, (fields = all.filter(one => known.has('script', one.column))))
+  return fields
+}
+
+const byName = new Map(all.map(one => [one.field, one]))
 
 /** Whether the column of a CRD's field exists; true for fields that are no column of their own. */
 export function hasColumn(field: string, { has }: Known): boolean {
-  const column = all.find(one => one.field === field)?.column
+  const column = byName.get(field)?.column
   return column === undefined || has('script', column)
 }
 
@@ -85,7 +93,7 @@ export function comparedSql(field: Field, known: Known): string {
 
 /** A stated value as it is compared. */
 export function comparedValue({ field }: { readonly field: string }, value: Json): Json {
-  const emptyIsNone = all.find(one => one.field === field)?.emptyIsNone ?? false
+  const emptyIsNone = byName.get(field)?.emptyIsNone ?? false
   const isEmpty = value === '' || value === 0 || (Array.isArray(value) && value.length === 0)
   return emptyIsNone && isEmpty ? null : value
 }

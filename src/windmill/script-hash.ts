@@ -32,16 +32,37 @@ export function scriptHash(version: Version, attempt = 0): string {
 }
 
 function digestOf({ workspace, path, parent, columns }: Version, counter: number): bigint {
-  const hash = createHash('sha256')
-  const names = Object.keys(columns).sort()
-  const values = names.flatMap(name => [name, canonical(columns[name])])
-  for (const part of [domain, workspace, path, parent ?? '', String(counter), ...values]) {
-    const bytes = Buffer.from(part, 'utf8')
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64BE(BigInt(bytes.length))
-    hash.update(length).update(bytes)
+  const parts = new Parts()
+  for (const part of [domain, workspace, path, parent ?? '', String(counter)]) parts.add(part)
+  for (const name of Object.keys(columns).sort()) {
+    parts.add(name)
+    parts.add(canonical(columns[name]))
   }
-  return hash.digest().readBigInt64BE(0)
+  return parts.digest().readBigInt64BE(0)
+}
+
+/** Short texts of these characters alone have as many bytes as characters. */
+const short = /^[\0-\x7f]{0,127}$/
+
+/** Hashes texts, each after its length in bytes as 64 bits; the many short ones are gathered before they are handed on. */
+class Parts {
+  readonly #hash = createHash('sha256')
+  readonly #length = Buffer.alloc(8)
+  #gathered = ''
+
+  add(part: string): void {
+    if (short.test(part)) {
+      this.#gathered += `\0\0\0\0\0\0\0${String.fromCharCode(part.length)}${part}`
+      return
+    }
+    this.#length.writeUInt32BE(Buffer.byteLength(part), 4)
+    this.#hash.update(this.#gathered).update(this.#length).update(part)
+    this.#gathered = ''
+  }
+
+  digest(): Buffer {
+    return this.#hash.update(this.#gathered).digest()
+  }
 }
 
 export const isReserved = (hash: string): boolean => reserved.has(BigInt(hash))

@@ -254,7 +254,8 @@ function parsed(text: string): Json {
 
 /** Wrong marks make runs call what is not there, or hide the script from lists (§1.5). */
 function functionNotes(spec: ScriptSpec, language: string, content: string): readonly string[] {
-  const facts = spec.kind === 'preprocessor' ? undefined : mainFacts(language, content)
+  if (spec.kind === 'preprocessor' || (spec.hasPreprocessor ?? spec.noMainFunc) === undefined) return []
+  const facts = mainFacts(language, content)
   if (!facts) return []
   const notes: string[] = []
   if (spec.hasPreprocessor !== undefined && spec.hasPreprocessor !== facts.hasPreprocessor) {

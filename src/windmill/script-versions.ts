@@ -58,8 +58,6 @@ export function newVersion(
     deleted: 'false',
     runnable_settings_handle: settings?.handle ?? null
   }
-  const { has } = context.capabilities
-  const known = Object.fromEntries(Object.entries(columns).filter(([column]) => has('script', column)))
   return {
     write,
     workspace,
@@ -68,10 +66,21 @@ export function newVersion(
     language,
     content,
     lock,
-    columns: known,
+    columns: present(columns, context),
     settings: settings?.rows ?? [],
     onBehalfOf
   }
+}
+
+const known = new WeakMap<Context['capabilities'], readonly string[]>()
+
+/** Those that this database has; every version names the same ones. */
+function present(columns: Texts, { capabilities }: Context): Texts {
+  let names = known.get(capabilities)
+  if (!names) known.set(capabilities, (names = Object.keys(columns).filter(name => capabilities.has('script', name))))
+  const found: Record<string, string | null> = {}
+  for (const name of names) found[name] = columns[name] ?? null
+  return found
 }
 
 /** Permissions go with the path, not with a version; what is unknown to CRs stays. */
@@ -139,10 +148,14 @@ export async function withHashes(
       scriptHash({ workspace, path, parent: lineage.parent?.hash ?? null, columns }, attempts[at])
     )
     const rows = await sql<{ hash: string }[]>`
-      select distinct hash::text from script
-       where hash = any((select array_agg(j::bigint) from jsonb_array_elements_text(${JSON.stringify(hashes)}::text::jsonb) j)::bigint[])`
+      select distinct s.hash::text from unnest(${`{${hashes.join()}}`}::bigint[]) h
+       cross join workspace w join script s on s.workspace_id = w.id and s.hash = h`
     const taken = new Set(rows.map(row => row.hash))
-    const again = hashes.flatMap((hash, at) => (taken.has(hash) || hashes.indexOf(hash) < at ? [at] : []))
+    const again = hashes.flatMap((hash, at) => {
+      const isTaken = taken.has(hash)
+      taken.add(hash)
+      return isTaken ? [at] : []
+    })
     if (again.length === 0) return versions.map((version, at) => ({ ...version, hash: hashes[at] ?? '' }))
     for (const at of again) attempts[at] = (attempts[at] ?? 0) + 1
   }
@@ -151,36 +164,47 @@ export async function withHashes(
 /** Far below what the protocol can number. */
 const MOST_PARAMETERS = 60_000
 
-/** Many rows in one statement: for rows as wide as these faster than one text of JSON. */
+/**
+ * Many rows in one statement: for rows as wide as these faster than one text of JSON. Columns that say the same for all
+ * of them are given once. Everything goes as text, which PostgreSQL reads as it reads literals: the driver would make
+ * dates without microseconds of times, and expects booleans and lists where columns are such.
+ */
 export async function insertVersions(sql: Sql, versions: readonly NewVersion[], context: Context): Promise<void> {
-  const rows = versions.map(version => rowOf(sql, version, context))
+  const rows = versions.map(rowOf)
   const [first] = rows
   if (!first) return
   const names = Object.keys(first)
-  const size = Math.floor(MOST_PARAMETERS / names.length)
+  const own = names.filter((name, at) => at < KEYS || rows.some(row => row[name] !== first[name]))
+  const size = Math.floor((MOST_PARAMETERS - names.length) / own.length)
   for (let from = 0; from < rows.length; from += size) {
-    await sql`insert into script ${sql(rows.slice(from, from + size) as never, names as never)}`
+    const parameters: (string | null)[] = []
+    const give = (value: string | null | undefined): string => `$${parameters.push(value ?? null)}`
+    const values = rows.slice(from, from + size).map(row => `(${own.map(name => give(row[name])).join()})`)
+    const columns = names.map(name => {
+      const value = own.includes(name) ? `v."${name}"` : give(first[name])
+      return `${value}::"${context.capabilities.type('script', name)}"`
+    })
+    await sql.unsafe(
+      `insert into script (${quoted(names)}) select ${columns.join()} from (values ${values.join()}) v(${quoted(own)})`,
+      parameters
+    )
   }
   await announce(sql, versions, context)
 }
 
-/** The driver makes a Date of a time, which has no microseconds, and expects booleans and lists where columns are such. */
-function rowOf(sql: Sql, version: NewVersion, { capabilities }: Context): Record<string, unknown> {
-  const { workspace, path, hash, lineage, columns } = version
-  const row: Record<string, unknown> = {
-    workspace_id: workspace,
-    path,
-    hash,
-    parent_hashes: lineage.parent?.hashes ?? null,
-    created_at: sql`${lineage.createdAt}::text::timestamptz`
-  }
-  for (const [column, text] of Object.entries(columns)) {
-    const type = capabilities.type('script', column)
-    if (text === null || (type !== 'bool' && type !== '_text')) row[column] = text
-    else row[column] = type === 'bool' ? text === 'true' : sql`${text}::text::text[]`
-  }
-  return row
-}
+const quoted = (names: readonly string[]): string => names.map(name => `"${name}"`).join()
+
+/** Number of the first columns of a row that tell one from another. */
+const KEYS = 3
+
+const rowOf = ({ workspace, path, hash, lineage, columns }: NewVersion): Texts => ({
+  workspace_id: workspace,
+  path,
+  hash,
+  parent_hashes: lineage.parent?.hashes ?? null,
+  created_at: lineage.createdAt,
+  ...columns
+})
 
 /** For some releases only an update tells other processes of a version that has its lock from the start (§6). */
 async function announce(sql: Sql, versions: readonly NewVersion[], { capabilities }: Context): Promise<void> {
