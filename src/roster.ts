@@ -59,6 +59,7 @@ export class Roster {
     this.#namespaces.add(listed.namespace)
     this.#size++
     this.#positions = undefined
+    this.#unpacked = undefined
     if (this.#size % BLOCK !== 0) return
     this.#blocks.push(pack(this.#open))
     this.#open = emptyColumns()
@@ -78,8 +79,7 @@ export class Roster {
     if (this.#unpacked?.block === block) return this.#unpacked.rows
     const [packed] = this.slice(block, block + 1)
     const rows = packed ? unpack(this.kind, packed) : []
-    // One that is still being filled has other rows tomorrow.
-    if (block < this.#blocks.length) this.#unpacked = { block, rows }
+    this.#unpacked = { block, rows }
     return rows
   }
 
