@@ -17,7 +17,6 @@ COPY --from=build /app/dist/bundle/ /app/
 ENV NODE_ENV=production
 # Numeric, so that runAsNonRoot can be checked without looking into the image.
 USER 65532:65532
-# A small young generation keeps the memory of a long listing low at no cost in time. Where memory is plenty, V8 lets the
-# heap grow to four times of what is alive: 75 % instead halve the memory of a first sync for a twentieth more CPU.
-ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "--heap-growing-percent=75", "/app/bin/src/main.js"]
+# No flags of V8 here: with any, Node compiles its own modules anew at each start. src/memory.ts says them later.
+ENTRYPOINT ["/nodejs/bin/node", "/app/bin/src/main.js"]
 CMD ["reconcile"]

@@ -2,11 +2,20 @@
 import pLimit from 'p-limit'
 import type { Hold } from './claims.ts'
 import { isObjectError, SyncError } from './errors.ts'
-import { type AnyKind, type Input, type Listed, type Manifest, type Material, objectKey, type Ref } from './model.ts'
-import { shardOf } from './scope.ts'
+import {
+  type AnyKind,
+  type Input,
+  type Listed,
+  type Manifest,
+  type Material,
+  objectKey,
+  type Ref,
+  targetKey
+} from './model.ts'
+import { isInShard } from './scope.ts'
 import { type Checks, engineView, type Session } from './session.ts'
-import { refText } from './survey.ts'
-import { checkPath, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
+import { holderOf, refText, type Surveyed } from './survey.ts'
+import { checkPath, mappedWorkspace, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 
 /** A CR that may go on. */
 export interface Admitted {
@@ -47,39 +56,60 @@ interface Placed {
 }
 
 /** Decides about a window of manifests together, so that the order of listing does not matter within it. */
-export async function admit(session: Session, kind: AnyKind, manifests: readonly Manifest[]): Promise<Window> {
+export async function admit(session: Session, surveyed: Surveyed, manifests: readonly Manifest[]): Promise<Window> {
+  const { kind } = surveyed
   const checks = await session.checks()
   const placed: Placed[] = []
   const refused: Refused[] = []
   const paused: Listed[] = []
-  for (const { listed } of manifests) hear(session, kind, listed)
   for (const manifest of manifests) {
     const { listed } = manifest
     if (listed.annotations['reconcile'] === 'disabled') {
-      hold(session, kind, listed)
       paused.push(listed)
       continue
     }
     try {
       const one = place(session, kind, { ...manifest, checks })
-      if (shardOf(one.workspace, session.config.shard.count) === session.config.shard.index) placed.push(one)
+      if (one) placed.push(one)
     } catch (error) {
       if (!isObjectError(error)) throw error
-      hold(session, kind, listed)
       refused.push({ listed, error })
     }
   }
-  const { winners, losers, evicted, postponed } = contend(session, kind, placed)
-  refused.push(...losers)
+  await session.ledger.load(kind.kind, knownTo(session, kind, { manifests, placed }))
+  for (const { listed } of manifests) session.claims(kind.kind).hear(listed)
+  for (const listed of [...paused, ...refused.map(one => one.listed)]) hold(session, kind, listed)
+  const { winners, losers, evicted, postponed } = contend(session, surveyed, placed)
   const resolved = await resolveAll(session, kind, winners)
-  const admitted = resolved.filter(one => 'input' in one)
-  return { admitted, refused: [...refused, ...resolved.filter(one => 'error' in one)], evicted, postponed, paused }
+  return {
+    admitted: resolved.filter(one => 'input' in one),
+    refused: [
+      ...refused.filter(one => isOurs(session, one.listed)),
+      ...losers,
+      ...resolved.filter(one => 'error' in one)
+    ],
+    evicted,
+    postponed,
+    paused: paused.filter(one => isOurs(session, one))
+  }
 }
 
-/** What it says counts from now on, not what it owned. */
-function hear(session: Session, kind: AnyKind, listed: Listed): void {
-  const entry = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
-  if (entry?.path != null) session.claims(kind.kind).withdraw(entry.workspace ?? '', entry.path, listed)
+/** Of CRs that cannot be placed one shard alone tells: that of what they own, else that of their namespace. */
+function isOurs({ ledger, config, rules }: Session, { kind, namespace, name }: Listed): boolean {
+  const owned = ledger.of(kind).byObject.get(objectKey(namespace, name))?.workspace
+  return isInShard(owned ?? mappedWorkspace(namespace, rules.mapping) ?? namespace, config)
+}
+
+/** What the ledger may have something to say of: where it was empty, only what this run has written by now. */
+function knownTo(
+  session: Session,
+  kind: AnyKind,
+  { manifests, placed }: { readonly manifests: readonly Manifest[]; readonly placed: readonly Placed[] }
+): Parameters<Session['ledger']['load']>[1] {
+  const claims = session.claims(kind.kind)
+  if (!session.ledger.wasEmpty(kind.kind)) return { objects: manifests.map(one => one.listed), targets: placed }
+  const targets = placed.filter(one => claims.has(one.workspace, one.path))
+  return { objects: manifests.map(one => one.listed).filter(one => claims.hasHeard(one)), targets }
 }
 
 /** A CR that cannot be read or is paused still claims what it owns: nothing of it is ever deleted or taken over by a younger one. */
@@ -88,12 +118,17 @@ function hold(session: Session, kind: AnyKind, listed: Listed): void {
   if (entry?.path != null) session.claims(kind.kind).enter(entry.workspace ?? '', entry.path, listed)
 }
 
-/** Throws the object's error. */
-function place(session: Session, kind: AnyKind, { listed, spec, checks }: Manifest & { checks: Checks }): Placed {
+/** Throws the object's error; undefined when it belongs to another shard. */
+function place(
+  session: Session,
+  kind: AnyKind,
+  { listed, spec, checks }: Manifest & { checks: Checks }
+): Placed | undefined {
   const checked = checks.validate(kind.kind)(spec)
   if (checked.faults.length > 0) throw new SyncError('InvalidSpec', sentence(checked.faults))
   const target = engineView(kind).target(checked.spec)
   const workspace = workspaceFor(listed.namespace, target.workspace, session.rules)
+  if (!isInShard(workspace, session.config)) return undefined
   checkPath(listed.namespace, target.path, session.rules)
   const policies = policiesFor(listed, session.rules)
   if (kind.inWorkspace !== false && !session.workspaces.has(workspace)) {
@@ -115,16 +150,19 @@ const sentence = (faults: readonly string[]): string => {
 /** The oldest CR gets the target. */
 function contend(
   session: Session,
-  kind: AnyKind,
+  surveyed: Surveyed,
   placed: readonly Placed[]
 ): Pick<Window, 'evicted' | 'postponed'> & { winners: readonly Placed[]; losers: readonly Refused[] } {
-  const claims = session.claims(kind.kind)
+  const { kind } = surveyed.kind
+  const claims = session.claims(kind)
+  const { byTarget } = session.ledger.of(kind)
   const here = new Map(placed.map(one => [objectKey(one.listed.namespace, one.listed.name), one]))
   const lost = new Map<string, Refused>()
   const evicted: Refused[] = []
   const postponed = new Set<Listed>()
   for (const one of placed) {
-    const claim = claims.enter(one.workspace, one.path, one.listed)
+    const entry = byTarget.get(targetKey(one.workspace, one.path))
+    const claim = claims.enter(one.workspace, one.path, one.listed, holderOf(session, surveyed, entry))
     if (!claim.won) {
       if (claim.against === 'pending') postponed.add(one.listed)
       else lost.set(objectKey(one.listed.namespace, one.listed.name), claimedTwice(one, claim.owner, claim.against))

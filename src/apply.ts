@@ -2,7 +2,7 @@
 import type { Refused } from './admit.ts'
 import { baseOf, type Decided, detailsOf } from './compare.ts'
 import { withRetries } from './database/failures.ts'
-import { type Ledger, saveEntries, saveStates } from './database/ledger.ts'
+import { saveEntries, saveStates } from './database/ledger.ts'
 import { isObjectError, SyncError, stateOf } from './errors.ts'
 import { canonical } from './fingerprint.ts'
 import {
@@ -21,9 +21,9 @@ import {
 } from './model.ts'
 import { engineView, type Session } from './session.ts'
 import { seconds, statusDigest, statusOf } from './status.ts'
-import { fingerprint } from './survey.ts'
 import { writeAudit } from './windmill/audit.ts'
 import { inOneGo } from './windmill/statements.ts'
+import { readTokens } from './windmill/targets.ts'
 
 /** What became of a decision. */
 export type Applied =
@@ -43,7 +43,7 @@ export async function applyBatch(
     const applied = await withRetries(() => session.database.write(sql => transact(session, kind, batch, sql)), {
       signal: session.signal
     })
-    for (const one of applied) if ('entry' in one) remember(session.ledger, one.entry)
+    for (const one of applied) if ('entry' in one) session.ledger.remember(one.entry)
     return applied
   } catch (error) {
     if (!isObjectError(error)) throw error
@@ -69,7 +69,7 @@ async function transact(session: Session, kind: AnyKind, batch: readonly Decided
   const written = fresh.filter(one => !isAsCompared(one))
   const targets = written.map(one => ({ ...placeOf(one), fields: Object.keys(one.compiled.row) }))
   const [tokens, details] = await inOneGo([
-    targets.length > 0 ? view.tokens(sql, targets, session.context) : new Map<string, string>(),
+    readTokens(sql, kind, targets, session.context),
     detailsOf(kind, session, sql, targets)
   ])
   const { byObject } = session.ledger.of(kind.kind)
@@ -104,7 +104,7 @@ async function staleTargets(
   const checked = batch.filter(one => !isAsCompared(one))
   if (checked.length === 0) return new Set()
   const targets = checked.map(one => ({ ...placeOf(one), fields: fieldsSeen(one) }))
-  const tokens = await engineView(kind).tokens(sql, targets, session.context)
+  const tokens = await readTokens(sql, kind, targets, session.context)
   return new Set(checked.filter(one => tokens.get(keyOf(one)) !== one.token).map(keyOf))
 }
 
@@ -172,7 +172,7 @@ function entryOf(
     uid: listed.uid,
     workspace,
     path,
-    fingerprint: settled ? fingerprint(session, kind, listed, admitted.versions) : '',
+    fingerprint: settled ? session.marks(kind).of(listed, admitted.versions) : '',
     base,
     fields,
     deployed,
@@ -252,26 +252,6 @@ function isSameEntry(a: Entry, b: Entry): boolean {
 
 /** When somebody last edited the row is no reason to write anything; which other times are, `isNews` says. */
 const lasting = ({ lastModifiedInDb: _edited, ...rest }: Details): Row => rest
-
-/** Keeps the ledger in memory true to the one in the database. */
-export function remember(ledger: Ledger, entry: Entry): void {
-  const { byObject, byTarget } = ledger.of(entry.kind)
-  const key = objectKey(entry.namespace ?? '', entry.name ?? '')
-  const before = byObject.get(key)
-  if (before?.path != null && (before.workspace !== entry.workspace || before.path !== entry.path)) {
-    const left = targetKey(before.workspace ?? '', before.path)
-    const holder = byTarget.get(left)
-    if (holder?.name === entry.name && holder?.namespace === entry.namespace)
-      byTarget.set(left, { ...before, name: null })
-  }
-  const target = targetKey(entry.workspace ?? '', entry.path ?? '')
-  const ousted = byTarget.get(target)
-  if (ousted?.name != null && objectKey(ousted.namespace ?? '', ousted.name) !== key) {
-    byObject.delete(objectKey(ousted.namespace ?? '', ousted.name))
-  }
-  byTarget.set(target, entry)
-  byObject.set(key, entry)
-}
 
 /** Writes down what is said of CRs that got nothing: Error, Conflict. Returns the entries, saved or unchanged. */
 export async function noteStates(

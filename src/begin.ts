@@ -1,10 +1,15 @@
 /** What a run begins with: the ledger, the rules, and all else that holds for the whole of it. */
-import type { Config } from './config.ts'
+import pLimit from 'p-limit'
+import { Claims } from './claims.ts'
+import { type Config, connectionsFor } from './config.ts'
 import { withRetries } from './database/failures.ts'
-import { loadLedger, openLedger, settleIncarnation } from './database/ledger.ts'
-import { type Context, type Entry, LINKED, objectKey, targetKey } from './model.ts'
+import { hasMoved, isFilled, openLedger, settleIncarnation } from './database/ledger.ts'
+import { LedgerReader } from './database/ledger-read.ts'
+import { Ledger } from './ledger.ts'
+import { Marks } from './marks.ts'
+import type { AnyKind, Context } from './model.ts'
 import { makePublisher, silentPublisher } from './publish.ts'
-import { claimsByKind, isOwned, Outcomes, type Session, type World } from './session.ts'
+import { byKey, Outcomes, type Session, type World } from './session.ts'
 import { rulesOf, runAsRefusal, type TenancyRules } from './tenancy.ts'
 
 /** What the database said of itself at the start. */
@@ -24,13 +29,17 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
   }
   const dry = config.command === 'plan'
   const opened = await openLedger(database, !dry)
-  const { ledger, moved, found } = await database.read(async sql => ({
-    ...(await loadLedger(sql, source.id, opened)),
+  const { moved, filled, found } = await database.read(async sql => ({
+    moved: opened.present && (await hasMoved(sql)),
+    filled: opened.present && (await isFilled(sql)),
     found: await sql<{ id: string }[]>`select id from workspace`
   }))
   if (moved && !dry) await database.write(settleIncarnation)
+  const reader = new LedgerReader(source.id, opened, moved && dry)
+  const ledger = new Ledger(database, reader, { isEmpty: !filled })
   const namespaces: Session['namespaces'] = new Map()
   const rules = rulesOf(config, namespaces)
+  const { windmillSchema } = footing
   const context = contextOf({ config, footing, ledger, rules })
   const tells = !dry && config.from === undefined && config.status !== 'none'
   return {
@@ -40,14 +49,16 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
     dry,
     connections: connectionsFor(config),
     context,
-    windmillSchema: footing.windmillSchema,
+    windmillSchema,
     ledger,
     outcomes: new Outcomes(),
     publisher: tells ? makePublisher({ source, database, log, concurrency: config.concurrency }) : silentPublisher,
-    claims: claimsByKind(),
+    claims: byKey((_kind: string) => new Claims()),
+    marks: byKey((kind: AnyKind) => new Marks({ rules, windmillSchema }, kind)),
     workspaces: new Set(found.map(one => one.id)),
     identities: new Map(),
-    moved: new Set(),
+    left: [],
+    inTurn: pLimit(2),
     gained: new Map(),
     lockJobs: { left: config.maxLockJobs === 0 ? Number.POSITIVE_INFINITY : config.maxLockJobs },
     written: { count: 0 },
@@ -59,48 +70,20 @@ export async function begin(config: Config, world: World, footing: Footing): Pro
 interface Known {
   readonly config: Config
   readonly footing: Footing
-  readonly ledger: Session['ledger']
+  readonly ledger: Ledger
   readonly rules: TenancyRules
 }
 
 /** What kinds are told besides their rows. */
 function contextOf({ config, footing, ledger, rules }: Known): Context {
-  const linked = linkedTargets(ledger)
   return {
     capabilities: footing.capabilities,
     user: config.user,
     email: config.email,
     salt: config.salt,
     mayRunAs: (namespace, account) => runAsRefusal(namespace, account, rules),
-    linkedBy: (workspace, path) => linked.get(targetKey(workspace, path))?.by,
-    linkedPath: (workspace, path) => linked.get(targetKey(workspace, path))?.path,
-    ownerOf: (kind, workspace, path) => {
-      const { byTarget, others } = ledger.of(kind)
-      const entry = byTarget.get(targetKey(workspace, path))
-      if (isOwned(entry)) return nameOf(entry)
-      return others.has(targetKey(workspace, path)) ? `${kind} of another cluster` : undefined
-    }
+    linkedBy: (workspace, path) => ledger.linkedAt(workspace, path)?.by,
+    linkedPath: (workspace, path) => ledger.linkedAt(workspace, path)?.path,
+    ownersOf: (...which) => ledger.reader.owners(...which)
   }
-}
-
-/** Two connections were as fast as more when measured; a few more help where the database is far away. */
-export const connectionsFor = ({ concurrency }: Pick<Config, 'concurrency'>): number =>
-  Math.min(4, Math.max(2, Math.floor(concurrency / 8)))
-
-const nameOf = ({ kind, namespace, name }: Entry): string => `${kind} ${objectKey(namespace ?? '', name ?? '')}`
-
-/** Secret variables that objects generated, by target: whose they are, and the path of the object. */
-function linkedTargets(ledger: Session['ledger']): ReadonlyMap<string, { readonly by: string; readonly path: string }> {
-  const linked = new Map<string, { by: string; path: string }>()
-  const add = ({ workspace, path, fields }: Pick<Entry, 'workspace' | 'path' | 'fields'>, by: string): void => {
-    for (const field of fields) {
-      if (!field.startsWith(LINKED)) continue
-      linked.set(targetKey(workspace ?? '', field.slice(LINKED.length)), { by, path: path ?? '' })
-    }
-  }
-  for (const { byTarget, others } of ledger.all()) {
-    for (const other of others.values()) add(other, 'A resource of another cluster')
-    for (const entry of byTarget.values()) if (isOwned(entry)) add(entry, nameOf(entry))
-  }
-  return linked
 }

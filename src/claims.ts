@@ -10,52 +10,64 @@ export function isOlder(a: Owner, b: Owner): boolean {
 }
 
 /**
- * Why a target is kept for its owner of old: `pending`, the owner's spec is still to be read in this run; `silent`, the
- * owner is listed but will not be read; `unseen`, the owner is out of sight and its age unknown, so it never loses.
+ * How the owner of old stands to this run: `quiet`, it is as it was; `pending`, its spec is still to be read in this run;
+ * `silent`, it is listed but will not be read; `unseen`, it is out of sight and its age unknown, so it never loses.
  */
-export type Hold = 'pending' | 'silent' | 'unseen'
+export type Standing = 'quiet' | 'pending' | 'silent' | 'unseen'
+export type Hold = Exclude<Standing, 'quiet'>
+
+/** Whoever owns a target by the ledger. */
+export type Holder =
+  | { readonly owner: Listed; readonly standing: 'quiet' }
+  | { readonly owner: Owner; readonly standing: Hold }
 
 export type Claim =
   | { readonly won: true; readonly owner: Owner; readonly loser?: Listed }
   | { readonly won: false; readonly owner: Owner; readonly against?: Hold }
 
-/** The claims of one kind. */
+/** What the CRs of one kind that were heard in this run stand for. */
 export class Claims {
   readonly #owners = new Map<string, Listed>()
-  readonly #reserved = new Map<string, { owner: Owner; hold: Hold }>()
+  /** Targets whose owner of old has lost them to an older CR. */
+  readonly #overcome = new Set<string>()
+  readonly #heard = new Set<string>()
+  #settled = false
 
-  /** Enters a claim. `owner` is who has the target now, `loser` who had it before. */
-  enter(workspace: string, path: string, claimant: Listed): Claim {
+  /**
+   * Enters a claim. `owner` is who has the target now, `loser` who had it before. `holder` is who owns it by the ledger:
+   * nobody younger gets it before that one was heard.
+   */
+  enter(workspace: string, path: string, claimant: Listed, by?: Holder): Claim {
     const key = targetKey(workspace, path)
-    const reserved = this.#reserved.get(key)
-    if (reserved && !isSame(reserved.owner, claimant)) {
-      const { owner, hold } = reserved
-      if (hold === 'unseen' || !isOlder(claimant, owner)) return { won: false, owner, against: hold }
-      this.#reserved.delete(key)
+    const holder = by && !isSame(by.owner, claimant) && !this.#overcome.has(key) ? by : undefined
+    if (holder && holder.standing !== 'quiet') {
+      const { owner, standing } = holder
+      if (standing === 'unseen' || !isOlder(claimant, owner)) return { won: false, owner, against: standing }
     }
-    const holder = this.#owners.get(key)
-    if (holder && !isSame(holder, claimant) && !isOlder(claimant, holder)) return { won: false, owner: holder }
+    const present = this.#owners.get(key) ?? (holder?.standing === 'quiet' ? holder.owner : undefined)
+    const other = present && !isSame(present, claimant) ? present : undefined
+    if (other && !isOlder(claimant, other)) return { won: false, owner: other }
+    if (holder) this.#overcome.add(key)
     this.#owners.set(key, claimant)
-    return holder && !isSame(holder, claimant)
-      ? { won: true, owner: claimant, loser: holder }
-      : { won: true, owner: claimant }
+    return other ? { won: true, owner: claimant, loser: other } : { won: true, owner: claimant }
   }
 
-  /** Keeps a target for the CR that owns it by the ledger: nobody younger gets it before that CR was heard. */
-  reserve(workspace: string, path: string, owner: Owner, hold: Hold): void {
-    this.#reserved.set(targetKey(workspace, path), { owner, hold })
+  /** The CR is being heard now: from here on only what it claims counts. */
+  hear({ namespace, name }: Owner): void {
+    this.#heard.add(objectKey(namespace, name))
   }
 
-  /** The owner is being heard now: from here on only what it claims counts. */
-  withdraw(workspace: string, path: string, owner: Owner): void {
-    const key = targetKey(workspace, path)
-    const reserved = this.#reserved.get(key)
-    if (reserved?.hold === 'pending' && isSame(reserved.owner, owner)) this.#reserved.delete(key)
+  hasHeard({ namespace, name }: Owner): boolean {
+    return this.#heard.has(objectKey(namespace, name))
   }
 
   /** All that can be read was read: nobody is worth waiting for any more. */
   settle(): void {
-    for (const one of this.#reserved.values()) if (one.hold === 'pending') one.hold = 'silent'
+    this.#settled = true
+  }
+
+  get settled(): boolean {
+    return this.#settled
   }
 
   has(workspace: string, path: string): boolean {

@@ -20,6 +20,7 @@ import { type Decision, decide } from './plan.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import { seconds } from './status.ts'
 import { inOneGo } from './windmill/statements.ts'
+import { readTokens } from './windmill/targets.ts'
 
 /** A CR with everything that is to happen to it. */
 export interface Decided {
@@ -48,7 +49,7 @@ export async function compare(
     const targets = compiled.map(one => one.target)
     const view = engineView(kind)
     const [tokens, observed, details] = await inOneGo([
-      view.tokens(sql, targets, session.context),
+      readTokens(sql, kind, targets, session.context),
       view.observe(sql, targets, session.context),
       detailsOf(kind, session, sql, targets)
     ])

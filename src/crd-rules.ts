@@ -1,4 +1,7 @@
-/** The x-kubernetes-validations of a schema, evaluated as the API server would. */
+/**
+ * The x-kubernetes-validations of a schema, evaluated as the API server would, with one difference: to the API server a
+ * null is not there, to us it is a wish (clear this), which may contradict another as any value may.
+ */
 import { Environment, type ParseResult } from '@marcbachmann/cel-js'
 import { isObject } from './crd-copy.ts'
 import type { Schema } from './crd-schema.ts'

@@ -7,8 +7,30 @@ import { below, placeOf } from './places.ts'
 
 export type CheckTypes = (spec: unknown) => readonly string[]
 
+const goSpace = String.raw`\t\n\f\r `
+
+/** The API server's patterns are Go's: to those, a no-break space and its like are no white space, to ours they are. */
+export const goRegExp = Object.assign(
+  (pattern: string, flags: string): RegExp => {
+    let inClass = false
+    const source = pattern.replace(/\\[\s\S]|[[\]]/g, token => {
+      if (token === '[') inClass = true
+      else if (token === ']') inClass = false
+      else if (token === '\\s') return inClass ? goSpace : `[${goSpace}]`
+      else if (token === '\\S') return `[^${goSpace}]`
+      return token
+    })
+    return new RegExp(source, flags)
+  },
+  // How ajv would write it down, which it never does here.
+  { code: 'goRegExp' }
+)
+
+/** Our own schemas need no check against that of schemas, which would be compiled first; nor does a short check pay for a better one. */
+const compiledFast = { meta: false, validateSchema: false, code: { optimize: false, regExp: goRegExp } } as const
+
 export function typesOf(schema: Schema): CheckTypes {
-  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false })
+  const ajv = new Ajv({ allErrors: true, verbose: true, strictTypes: false, strictRequired: false, ...compiledFast })
   formats.default(ajv)
   useFastLengths(ajv)
   const validate = ajv.compile(jsonSchema(schema))

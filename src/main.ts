@@ -3,15 +3,14 @@
 import { readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { type Config, readConfig } from './config.ts'
 import { exitOf, SyncError } from './errors.ts'
-import { helpText } from './help.ts'
 import { createLog } from './log.ts'
 import { runCommand } from './open.ts'
-import { type Report, sentenceOf, terminationMessage, textOf } from './report.ts'
+import type { Report } from './report.ts'
 
 async function main(): Promise<number> {
   const config = readConfig(process.argv.slice(2), process.env)
   if (config.command === 'version') return print(`${version()}\n`)
-  if (config.command === 'help') return print(helpText(version()))
+  if (config.command === 'help') return print((await import('./help.ts')).helpText(version()))
   const log = createLog({ level: config.logLevel })
   const result = await runCommand(config, {
     log,
@@ -21,6 +20,7 @@ async function main(): Promise<number> {
     print
   })
   if ('text' in result) return print(result.text) || result.exitCode
+  const { sentenceOf, terminationMessage, textOf } = await import('./report.ts')
   const format = config.output ?? (process.stdout.isTTY ? 'text' : 'json')
   print(format === 'text' ? textOf(result, config) : jsonOf(result, config))
   leaveMessage(config.terminationLog, terminationMessage(result))

@@ -2,11 +2,14 @@
 import type postgres from 'postgres'
 import type { SyncError } from './errors.ts'
 import type { Digest } from './fingerprint.ts'
+import type { Roster, Wanted } from './roster.ts'
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined }
 
 /** An open transaction. Kinds get nothing else of the driver. */
 export type Sql = postgres.TransactionSql
+/** A part of a statement. */
+export type Fragment = postgres.PendingQuery<postgres.Row[]>
 
 /**
  * The modelled part of an object, by the name of the CRD's field (`description`, `settings.webhook`): a CR and the
@@ -189,8 +192,12 @@ export interface Context {
   readonly linkedPath?: (workspace: string, path: string) => string | undefined
   /** Why CRs of a namespace may not make code run as that user; undefined when they may. */
   readonly mayRunAs?: (namespace: string, account: Account) => string | undefined
-  /** The CR (`Kind ns/name`) that owns a target of that kind, if any does; as of the moment of the call. */
-  readonly ownerOf?: (kind: string, workspace: string, path: string) => string | undefined
+  /** The CRs (`Kind ns/name`) that own targets of a kind, by target key; as of the moment of the call. */
+  readonly ownersOf?: (
+    sql: Sql,
+    kind: string,
+    targets: readonly Pick<Target, 'workspace' | 'path'>[]
+  ) => Promise<ReadonlyMap<string, string>>
 }
 
 /** A row that a kind could manage. */
@@ -275,8 +282,13 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly facts?: (sql: Sql, inputs: readonly Input<Spec>[], context: Context) => Promise<Facts>
   /** Throws SyncError for what is wrong with this object. */
   readonly compile: (input: Input<Spec>, facts: Facts, context: Context) => Compiled
-  /** A text per existing target that changes whenever any modelled value may have changed (xmin of its rows). */
-  readonly tokens: (sql: Sql, targets: readonly Target[], context: Context) => Promise<ReadonlyMap<string, string>>
+  /**
+   * A query of `workspace`, `path` and `token`: a text per existing target that changes whenever any modelled value, or
+   * anything that `details` tells of a lock, may have changed (xmin of its rows). `targets` stands behind `from` and is
+   * `j(workspace text, path text, linked text[])`, where `linked` are the paths of the variables that the object
+   * generated. The targets may be a handful, or all that we own. A target with several tokens never stands still.
+   */
+  readonly tokens: (sql: Sql, targets: Fragment, context: Context) => Fragment
   readonly observe: (sql: Sql, targets: readonly Target[], context: Context) => Promise<readonly Observed[]>
   /**
    * Newest edits by target key, as far as Windmill recorded any: for rows that do not say themselves who edited them, or
@@ -454,15 +466,11 @@ export interface Source {
   /** UID of namespace kube-system, a given id, or `files`. */
   readonly id: string
   /** All CRs of a kind in the watched namespaces, complete or failed: throws SyncError (ListFailed, ListForbidden, CrdMissing). */
-  readonly list: (kind: Pick<AnyKind, 'kind' | 'plural'>) => Promise<readonly Listed[]>
+  readonly list: (kind: Pick<AnyKind, 'kind' | 'plural'>) => Promise<Roster>
   /** Known after every list() has settled. */
   readonly strays: () => readonly Stray[]
-  /** The specs of the wanted CRs, in chunks; a CR that vanished meanwhile is left out. `total`: number of CRs of the kind. */
-  readonly read: (
-    kind: Pick<AnyKind, 'kind' | 'plural'>,
-    wanted: readonly Listed[],
-    total: number
-  ) => AsyncIterable<readonly Manifest[]>
+  /** The specs of the wanted CRs, in chunks; a CR that vanished meanwhile is left out. */
+  readonly read: (kind: Pick<AnyKind, 'kind' | 'plural'>, wanted: Wanted) => AsyncIterable<readonly Manifest[]>
   /** Our annotations (without prefix) of the namespaces, by name. */
   readonly namespaces: (names: readonly string[]) => Promise<ReadonlyMap<string, Readonly<Record<string, string>>>>
   /** resourceVersion only; undefined when it is not there or not allowed. */

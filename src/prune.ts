@@ -5,24 +5,24 @@ import { saveDeleted } from './database/history.ts'
 import { forgetEntries, forgetObjects, releaseEntries } from './database/ledger.ts'
 import { isObjectError, type SyncError } from './errors.ts'
 import { digestOf, project } from './fingerprint.ts'
+import { countOwned, findGone } from './gone.ts'
 import { manifestText } from './manifest.ts'
 import {
   type AnyKind,
   type ConflictPolicy,
   type Entry,
   type Outcome,
-  objectKey,
   type Removal,
   type Row,
   type Sql,
   targetKey
 } from './model.ts'
 import { by, decideRemoval, guardDeletes, type RemovalDecision } from './plan.ts'
-import { inScope } from './scope.ts'
-import { engineView, isOwned, type Session } from './session.ts'
+import { engineView, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
 import { policiesFor } from './tenancy.ts'
 import { writeAudit } from './windmill/audit.ts'
+import { readTokens } from './windmill/targets.ts'
 
 /** One row of ours whose CR is gone, and what is to become of it. */
 interface Going {
@@ -40,15 +40,14 @@ interface Going {
 }
 
 export async function pruneKind(session: Session, surveyed: Surveyed): Promise<void> {
-  const { kind, existing, total, incomplete } = surveyed
+  const { kind, roster, incomplete } = surveyed
   if (incomplete) return
-  const ledger = session.ledger.of(kind.kind)
-  const owned = [...ledger.byTarget.values()].filter(entry => isOwned(entry) && inScope(entry, session.config))
-  const gone = owned.filter(entry => isGone(session, kind, entry, existing))
+  const { gone, notes } = await findGone(session, surveyed)
+  const deletes = gone.filter(entry => entry.deletionPolicy !== 'ignore').length
   const verdict = guardDeletes({
-    owned: owned.length + (session.gained.get(kind.kind) ?? 0),
-    listed: total,
-    deletes: gone.filter(entry => entry.deletionPolicy !== 'ignore').length,
+    owned: deletes > 0 ? await countOwned(session, kind) : 0,
+    listed: roster.size,
+    deletes,
     max: session.config.maxDeletes
   })
   if (verdict !== undefined) {
@@ -59,15 +58,7 @@ export async function pruneKind(session: Session, surveyed: Surveyed): Promise<v
     if (session.signal.aborted) return
     await pruneBatch(session, kind, gone.slice(from, from + session.config.batchSize))
   }
-  await forgetNotes(session, kind, existing)
-}
-
-/** Its CR does not exist any more, or stands for another target now; and no other CR has taken the target over. */
-function isGone(session: Session, kind: AnyKind, entry: Entry, existing: ReadonlySet<string>): boolean {
-  if (session.claims(kind.kind).has(entry.workspace ?? '', entry.path ?? '')) return false
-  if (entry.name === null) return true
-  const key = objectKey(entry.namespace ?? '', entry.name)
-  return !existing.has(key) || session.moved.has(`${kind.kind}/${key}`)
+  await forgetNotes(session, notes)
 }
 
 function refuse(session: Session, kind: AnyKind, message: string): void {
@@ -123,7 +114,7 @@ async function look(session: Session, kind: AnyKind, entries: readonly Entry[]):
   const targets = entries.map(one => ({ workspace: one.workspace ?? '', path: one.path ?? '', fields: one.fields }))
   const { observed, tokens } = await session.database.read(async sql => ({
     observed: await view.observe(sql, targets, session.context),
-    tokens: await view.tokens(sql, targets, session.context)
+    tokens: await readTokens(sql, kind, targets, session.context)
   }))
   const rows = new Map(observed.map(one => [targetKey(one.workspace, one.path), one]))
   const going = entries.map((entry): Going => {
@@ -192,7 +183,6 @@ async function carryOut(session: Session, kind: AnyKind, going: readonly Going[]
     })
     const done = going.filter(one => !moved.has(keyOf(one)))
     session.written.count += done.length
-    for (const one of done) forget(session, kind, one)
     for (const one of going) report(session, kind, one, moved.has(keyOf(one)) ? movedTold : told(one))
   } catch (error) {
     if (!isObjectError(error)) throw error
@@ -261,7 +251,7 @@ async function movedSince(
     path: entry.path ?? '',
     fields: entry.fields
   }))
-  const tokens = await engineView(kind).tokens(sql, targets, session.context)
+  const tokens = await readTokens(sql, kind, targets, session.context)
   return new Set(touched.filter(one => tokens.get(keyOf(one)) !== one.token).map(keyOf))
 }
 
@@ -280,13 +270,6 @@ async function audit(session: Session, kind: AnyKind, going: readonly Going[], s
       .map(entry => ({ ...entry, workspace: removal.workspace, source: { ...removal.listed, generation: 0 } }))
   })
   await writeAudit(sql, entries, session.context)
-}
-
-function forget(session: Session, kind: AnyKind, one: Going): void {
-  const { byObject, byTarget } = session.ledger.of(kind.kind)
-  byTarget.delete(keyOf(one))
-  const key = objectKey(one.entry.namespace ?? '', one.entry.name ?? '')
-  if (byObject.get(key)?.path === one.entry.path) byObject.delete(key)
 }
 
 function told({ decision, live, users }: Going): Told {
@@ -321,17 +304,9 @@ function report(session: Session, kind: AnyKind, { entry }: Going, told: Told): 
 }
 
 /** Notes on CRs that are gone and owned nothing have nobody left to read them. */
-async function forgetNotes(session: Session, kind: AnyKind, existing: ReadonlySet<string>): Promise<void> {
-  const { watchNamespaces } = session.config
-  const notes = [...session.ledger.of(kind.kind).byObject.values()].flatMap(({ kind, namespace, name, path }) =>
-    path === null && namespace !== null && name !== null ? [{ kind, namespace, name }] : []
-  )
-  const stale = notes.filter(
-    one =>
-      !existing.has(objectKey(one.namespace, one.name)) &&
-      (watchNamespaces === undefined || watchNamespaces.includes(one.namespace))
-  )
-  if (session.dry || stale.length === 0) return
+async function forgetNotes(session: Session, notes: readonly Entry[]): Promise<void> {
+  if (session.dry || notes.length === 0) return
+  const stale = notes.map(({ kind, namespace, name }) => ({ kind, namespace: namespace ?? '', name: name ?? '' }))
   await session.database.write(sql => forgetObjects(sql, session.source.id, stale))
   session.written.count += stale.length
 }

@@ -11,6 +11,7 @@ import type { AnyKind, Difference, Entry, Listed, Manifest, Outcome } from './mo
 import { objectKey, targetKey } from './model.ts'
 import { differences } from './plan.ts'
 import type { Notice } from './publish.ts'
+import { Wanted } from './roster.ts'
 import { engineView, isOwned, type Session } from './session.ts'
 import type { Surveyed } from './survey.ts'
 
@@ -20,40 +21,39 @@ const CHUNKS_PER_WINDOW = 2
 /** A row that moves under us is compared again this often. */
 const ATTEMPTS = 3
 
-export async function reconcileKind(session: Session, { kind, changed, total }: Surveyed): Promise<void> {
-  const postponed = await reconcileListed(session, kind, changed, total)
+export async function reconcileKind(session: Session, surveyed: Surveyed): Promise<void> {
+  const { kind, roster, changed } = surveyed
+  const postponed = await reconcileListed(session, surveyed, new Wanted(roster, changed))
   session.claims(kind.kind).settle()
-  if (!session.signal.aborted) await reconcileListed(session, kind, postponed, total)
+  if (!session.signal.aborted) await reconcileListed(session, surveyed, Wanted.of(roster, postponed))
 }
 
 /** Returns those that wait for what another one says, which comes later. */
-async function reconcileListed(
-  session: Session,
-  kind: AnyKind,
-  listed: readonly Listed[],
-  total: number
-): Promise<readonly Listed[]> {
-  if (listed.length === 0) return []
+async function reconcileListed(session: Session, surveyed: Surveyed, wanted: Wanted): Promise<readonly Listed[]> {
+  if (wanted.size === 0) return []
+  const { kind } = surveyed
   const postponed: Listed[] = []
   let window: Manifest[] = []
   let chunks = 0
-  for await (const chunk of session.source.read(kind, listed, total)) {
+  for await (const chunk of session.source.read(kind, wanted)) {
     window.push(...chunk)
     if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
-    postponed.push(...(await reconcileWindow(session, kind, window)))
+    postponed.push(...(await reconcileWindow(session, surveyed, window)))
     window = []
     if (session.signal.aborted) return []
   }
-  if (window.length > 0 && !session.signal.aborted) postponed.push(...(await reconcileWindow(session, kind, window)))
+  if (window.length > 0 && !session.signal.aborted)
+    postponed.push(...(await reconcileWindow(session, surveyed, window)))
   return postponed
 }
 
 async function reconcileWindow(
   session: Session,
-  kind: AnyKind,
+  surveyed: Surveyed,
   manifests: readonly Manifest[]
 ): Promise<readonly Listed[]> {
-  const { admitted, refused, evicted, postponed, paused } = await admit(session, kind, manifests)
+  const { kind } = surveyed
+  const { admitted, refused, evicted, postponed, paused } = await admit(session, surveyed, manifests)
   for (const listed of paused) tellPaused(session, kind, listed)
   const limit = pLimit(session.connections)
   const late: Refused[] = [...refused]
@@ -68,6 +68,7 @@ async function reconcileWindow(
   const lost = evicted.filter(one => !late.some(({ listed }) => isSameObject(listed, one.listed)))
   session.outcomes.keep(-lost.filter(one => !session.outcomes.has(one.listed)).length)
   await refuse(session, kind, lost)
+  session.ledger.forget(kind.kind)
   return postponed
 }
 
@@ -128,6 +129,7 @@ function refusalOf({ admitted: { input }, decision }: Decided): Refused {
 /** Tells what became of CRs that got nothing, everywhere it is to be told. */
 async function refuse(session: Session, kind: AnyKind, refused: readonly Refused[]): Promise<void> {
   if (refused.length === 0) return
+  await session.ledger.load(kind.kind, { objects: refused.map(one => one.listed), targets: [] })
   const { byObject } = session.ledger.of(kind.kind)
   const before = refused.map(one => byObject.get(objectKey(one.listed.namespace, one.listed.name)))
   const entries = await noteStates(session, kind, refused)
@@ -172,7 +174,8 @@ function preview(session: Session, kind: AnyKind, one: Decided): void {
   if (!isOwned(session.ledger.of(kind.kind).byTarget.get(targetKey(input.workspace, input.path)))) {
     session.gained.set(kind.kind, (session.gained.get(kind.kind) ?? 0) + 1)
   }
-  session.moved.add(`${kind.kind}/${objectKey(input.listed.namespace, input.listed.name)}`)
+  const own = session.ledger.of(kind.kind).byObject.get(objectKey(input.listed.namespace, input.listed.name))
+  if (isOwned(own) && (own.workspace !== input.workspace || own.path !== input.path)) session.left.push(own)
   // Whole contents: held for the report only where somebody asked for them.
   const diff = session.config.diff && one.decision.write ? differencesOf(kind, one) : []
   const shown = [one.want, one.live?.row ?? {}].flatMap(row => engineView(kind).secrets?.(row) ?? [])

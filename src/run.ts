@@ -1,5 +1,6 @@
 /** The whole job, top to bottom. Each line is one stage; each stage has one file. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { begin, type Footing } from './begin.ts'
 import type { Config } from './config.ts'
 import { saveRun } from './database/history.ts'
@@ -10,19 +11,24 @@ import { pruneKind } from './prune.ts'
 import { reconcileKind } from './reconcile.ts'
 import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
-import { isWatched } from './scope.ts'
-import { engineView, isOwned, type Session, type World } from './session.ts'
-import { type Listing, listKinds, type Surveyed, survey } from './survey.ts'
+import { isWatched, selectKinds } from './scope.ts'
+import { engineView, type Session, type World } from './session.ts'
+import { findMoved, type Listing, listKinds, type Surveyed, survey } from './survey.ts'
 
-export async function run(config: Config, world: World, footing: Footing): Promise<Report> {
+/** `inspected`: what the database says of itself; its refusal is the run's. */
+export async function run(config: Config, world: World, inspected: Footing | Promise<Footing>): Promise<Report> {
   const startedAt = new Date()
-  // The cluster lists while the database tells the ledger.
-  const listing = listKinds(config, world)
-  listing.catch(() => {})
+  // The cluster lists while the database looks for what has moved. Lists keep this process busy, so the database is asked
+  // first; one that is far away is not waited for.
+  const asked = new AbortController()
+  const listings = listKinds(config, world, headStart(asked.signal))
+  for (const one of listings) one.catch(() => {})
+  const footing = await inspected
   const session = await begin(config, world, footing)
   let error: SyncError | undefined
   try {
-    const surveyed = await surveyAll(session, await listing)
+    const surveyed = await surveyAll(session, listings, () => asked.abort())
+    if (surveyed.some(hasWork)) await session.ledger.loadLinked()
     await preflight(session, surveyed)
     await reconcileAll(session, surveyed)
     await pruneAll(session, surveyed)
@@ -37,23 +43,63 @@ export async function run(config: Config, world: World, footing: Footing): Promi
   return finish(session, { startedAt, error, windmillSchema: footing.windmillSchema })
 }
 
-/** Finds out what may have changed, once it is known which policies the namespaces have. */
-async function surveyAll(session: Session, listings: readonly Listing[]): Promise<readonly Surveyed[]> {
-  const { source } = session
-  const names = new Set(ownedNamespaces(session))
-  for (const { listed } of listings) if (Array.isArray(listed)) for (const { namespace } of listed) names.add(namespace)
-  for (const [name, annotations] of await source.namespaces([...names])) session.namespaces.set(name, annotations)
-  for (const stray of source.strays()) tellStray(session, stray)
-  // As many at once as there are connections; over a slow network the round trips are what takes time.
-  return Promise.all(listings.map(one => survey(session, one)))
+/** How long the lists wait for the database at most, in milliseconds. */
+const HEAD_START = 100
+
+/** Resolves at the signal, and soon in any case. */
+const headStart = async (signal: AbortSignal): Promise<unknown> =>
+  sleep(HEAD_START, undefined, { signal, ref: false }).catch(() => {})
+
+/** Whether anything of a kind is to be looked at. */
+const hasWork = ({ changed, gone, isLeft }: Surveyed): boolean => changed.size > 0 || gone.length > 0 || isLeft
+
+/** Finds out what may have changed: on the database's side while the cluster still lists, then kind by kind. */
+async function surveyAll(
+  session: Session,
+  listings: readonly Promise<Listing>[],
+  isAsked: () => void
+): Promise<readonly Surveyed[]> {
+  const { ledger, config, kinds } = session
+  const overview = ledger.loadOverview()
+  // Which rows belong to a shard only the overview tells.
+  const moved = (config.shard.count > 1 ? overview : Promise.resolve()).then(() =>
+    findMoved(session, selectKinds(kinds, config.kinds))
+  )
+  moved.catch(() => {})
+  setImmediate(isAsked)
+  const learn = learner(session)
+  const owned = overview.then(() => learn(ownedNamespaces(session)))
+  const surveys = listings.map(async one => {
+    const listing = await one
+    await Promise.all([owned, learn(listing.listed instanceof SyncError ? [] : listing.listed.namespaces)])
+    return survey(session, listing, { moved, listed: Promise.all(listings) })
+  })
+  // Settled means settled, also after a failure: nothing goes on behind the caller.
+  await Promise.allSettled([owned, ...surveys])
+  const surveyed = await Promise.all(surveys)
+  for (const stray of session.source.strays()) tellStray(session, stray)
+  return surveyed
+}
+
+/** Fetches the annotations of namespaces, once each: their policies decide what a mark is. */
+function learner({ source, namespaces }: Session): (names: Iterable<string>) => Promise<unknown> {
+  const asked = new Map<string, Promise<void>>()
+  const fetch = async (names: readonly string[]): Promise<void> => {
+    for (const [name, annotations] of await source.namespaces(names)) namespaces.set(name, annotations)
+  }
+  return async names => {
+    const wanted = [...names]
+    const unknown = wanted.filter(one => !asked.has(one))
+    const answer = unknown.length > 0 ? fetch(unknown) : Promise.resolve()
+    for (const one of unknown) asked.set(one, answer)
+    return Promise.all(wanted.map(async one => asked.get(one)))
+  }
 }
 
 /** Policies of a namespace hold for its rows, also when its last CR is gone. */
-function* ownedNamespaces({ ledger, config }: Session): Iterable<string> {
-  for (const { byObject } of ledger.all()) {
-    for (const entry of byObject.values())
-      if (isOwned(entry) && isWatched(entry.namespace ?? '', config)) yield entry.namespace ?? ''
-  }
+function ownedNamespaces({ ledger, config }: Session): ReadonlySet<string> {
+  const owned = ledger.tallies.filter(one => !one.foreign && one.owned > 0 && isWatched(one.namespace, config))
+  return new Set(owned.map(one => one.namespace))
 }
 
 function tellStray(session: Session, { kind, namespace, name, error }: Stray): void {

@@ -39,12 +39,15 @@ export function shardOf(workspace: string, count: number): number {
   return count === 1 ? 0 : createHash('sha256').update(workspace).digest().readUInt32BE(0) % count
 }
 
+export const isInShard = (workspace: string, { shard }: Pick<Config, 'shard'>): boolean =>
+  shardOf(workspace, shard.count) === shard.index
+
 /** Whether a ledger entry belongs to what this run lists, so that its CR's absence means something. */
-export function inScope(entry: Entry, config: Pick<Config, 'watchNamespaces' | 'shard'>): boolean {
-  return (
-    isWatched(entry.namespace ?? '', config) &&
-    shardOf(entry.workspace ?? '', config.shard.count) === config.shard.index
-  )
+export function inScope(
+  entry: Pick<Entry, 'namespace' | 'workspace'>,
+  config: Pick<Config, 'watchNamespaces' | 'shard'>
+): boolean {
+  return isWatched(entry.namespace ?? '', config) && isInShard(entry.workspace ?? '', config)
 }
 
 export const isWatched = (namespace: string, { watchNamespaces }: Pick<Config, 'watchNamespaces'>): boolean =>

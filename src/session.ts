@@ -1,9 +1,10 @@
 /** What all stages of one run share. */
-import { Claims } from './claims.ts'
+import type { Claims } from './claims.ts'
 import type { Config } from './config.ts'
 import type { Database } from './database/client.ts'
-import type { Ledger } from './database/ledger.ts'
+import type { Ledger } from './ledger.ts'
 import type { Log } from './log.ts'
+import type { Marks } from './marks.ts'
 import type { AnyKind, Context, Entry, Kind, Outcome, Source } from './model.ts'
 import { objectKey } from './model.ts'
 import type { Publisher } from './publish.ts'
@@ -42,18 +43,22 @@ export interface Session extends World {
   readonly windmillSchema: string
   readonly ledger: Ledger
   readonly rules: TenancyRules
+  /** For work that holds large texts: as much of it as there are connections. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
   /** Filled once the CRs are listed; `rules` looks at it. */
   readonly namespaces: Map<string, Readonly<Record<string, string>>>
   readonly outcomes: Outcomes
   readonly publisher: Publisher
   /** Claims on targets by kind. */
   readonly claims: (kind: string) => Claims
+  /** What a CR's mark is, by kind; good once the annotations of its namespace are known. */
+  readonly marks: (kind: AnyKind) => Marks
   /** Ids of the workspaces that exist (in a plan: or will). */
   readonly workspaces: Set<string>
   /** Why a workspace cannot be written to, by id; absent: not looked at yet; '': fine. */
   readonly identities: Map<string, string>
-  /** `kind/namespace/name` of CRs that a plan would place somewhere: where they were before, they are gone. */
-  readonly moved: Set<string>
+  /** What CRs own that a plan would place somewhere else: there, they would be gone. */
+  readonly left: Entry[]
   /** Number of targets by kind that a plan would newly own: the guard counts as after a real run. */
   readonly gained: Map<string, number>
   /** Dependency jobs that this run may still queue. */
@@ -99,11 +104,12 @@ export class Outcomes {
 const keyOf = ({ kind, namespace, name }: Pick<Outcome, 'kind' | 'namespace' | 'name'>): string =>
   `${kind}/${objectKey(namespace, name)}`
 
-export function claimsByKind(): (kind: string) => Claims {
-  const known = new Map<string, Claims>()
-  return kind => {
-    let found = known.get(kind)
-    if (!found) known.set(kind, (found = new Claims()))
+/** One of a sort for each key, made when it is asked for. */
+export function byKey<K, T>(make: (key: K) => T): (key: K) => T {
+  const known = new Map<K, T>()
+  return key => {
+    let found = known.get(key)
+    if (found === undefined) known.set(key, (found = make(key)))
     return found
   }
 }

@@ -1,60 +1,61 @@
 /** The first stage: what is listed, and which of it may differ from the database. Marks only ever save work. */
 import pLimit from 'p-limit'
+import type { Holder } from './claims.ts'
 import type { Config } from './config.ts'
+import type { MarkList, Moved } from './database/ledger-read.ts'
 import { SyncError, scopeOf } from './errors.ts'
-import { canonical, fingerprintOf, markedAnnotations } from './fingerprint.ts'
-import {
-  type AnyKind,
-  type Entry,
-  type Listed,
-  objectKey,
-  type Ref,
-  type Source,
-  type Target,
-  targetKey
-} from './model.ts'
-import { isWatched, matches, selectKinds, shardOf } from './scope.ts'
+import { type AnyKind, type Entry, type Listed, objectKey, type Ref, type Source, targetKey } from './model.ts'
+import { fits, Positions, Roster } from './roster.ts'
+import { isInShard, isWatched, matches, selectKinds } from './scope.ts'
 import { engineView, isOwned, type Session, type World } from './session.ts'
-import { isAllowed, isPathAllowed, mappedWorkspace, policiesFor } from './tenancy.ts'
+import { mappedWorkspace } from './tenancy.ts'
 
 /** One kind as this run found it. */
 export interface Surveyed {
   readonly kind: AnyKind
-  /** Keys of all CRs that exist, selected or not: what is in here is not gone. */
-  readonly existing: ReadonlySet<string>
-  /** Selected CRs whose marks moved: these are read and compared in full. */
-  readonly changed: readonly Listed[]
-  /** Number of CRs of the kind in the source. */
-  readonly total: number
+  /** All CRs that exist, selected or not: what is in here is not gone. */
+  readonly roster: Roster
+  /** The selected CRs whose marks moved: these are read and compared in full. */
+  readonly changed: Positions
+  /** The CRs that the run is about. */
+  readonly selected: (position: number) => boolean
+  /** CRs in watched namespaces that the ledger knows and that exist no more. */
+  readonly gone: readonly Pick<Entry, 'namespace' | 'name'>[]
+  /** There are rows that CRs left behind in earlier runs. */
+  readonly isLeft: boolean
   /** Workspaces that the selected CRs go to, so far as can be told before they are read. */
   readonly placed: ReadonlySet<string>
   /** The kind could not be listed, or a document of it could not be read: nothing of it is pruned. */
   readonly incomplete: boolean
 }
 
-/** Raised when the engine itself would judge or store the same CR differently. */
-const ENGINE_RULES = 1
+/** How many blocks of CRs are compared with one statement: bounds its parameters. */
+const BLOCKS_AT_ONCE = 40
 
-/** How many targets are asked for at once: bounds the size of one query's parameter and answer. */
-const TOKENS_AT_ONCE = 10_000
+/** How many entries are looked at together for what their status says. */
+const ENTRIES_AT_ONCE = 10_000
 
 /** A kind's CRs, or why they could not be listed: that kind's error, never "no objects". */
 export interface Listing {
   readonly kind: AnyKind
-  readonly listed: readonly Listed[] | SyncError
+  readonly listed: Roster | SyncError
 }
 
-/** Lists the wanted kinds, all at once. Throws what concerns more than one kind. */
-export function listKinds(config: Config, { source, kinds, signal }: World): Promise<readonly Listing[]> {
-  const list = async (kind: AnyKind): Promise<Listing> => {
+/** Lists the wanted kinds, all at once, after `start`. Rejects for what concerns more than one kind. */
+export function listKinds(
+  config: Config,
+  { source, kinds, signal }: World,
+  start: Promise<unknown>
+): readonly Promise<Listing>[] {
+  return selectKinds(kinds, config.kinds).map(async (kind): Promise<Listing> => {
+    await start
     try {
       return { kind, listed: await source.list(kind) }
     } catch (error) {
       if (!(error instanceof SyncError) || signal.aborted || scopeOf(error.code) !== 'kind') throw error
       return { kind, listed: error }
     }
-  }
-  return Promise.all(selectKinds(kinds, config.kinds).map(list))
+  })
 }
 
 function tellUnlisted({ log, outcomes }: Session, { kind }: AnyKind, error: SyncError): void {
@@ -72,142 +73,225 @@ function tellUnlisted({ log, outcomes }: Session, { kind }: AnyKind, error: Sync
   })
 }
 
-/** Sorts a kind's CRs into those to compare and those whose marks stand still. */
-export async function survey(session: Session, { kind, listed: found }: Listing): Promise<Surveyed> {
-  if (found instanceof SyncError) tellUnlisted(session, kind, found)
-  const all = found instanceof SyncError ? [] : found
-  const selected = all.filter(one => matches(one.labels, session.config.selector))
-  const versions = await referencedVersions(session, kind, selected)
-  const changed: Listed[] = []
-  const quiet: { listed: Listed; entry: Entry }[] = []
-  for (const listed of selected) {
-    const entry = session.ledger.of(kind.kind).byObject.get(objectKey(listed.namespace, listed.name))
-    if (entry && isQuiet(session, kind, { listed, entry, versions })) quiet.push({ listed, entry })
-    else changed.push(listed)
-  }
-  const moved = await movedTargets(
-    session,
-    kind,
-    quiet.map(one => one.entry)
-  )
-  for (const { listed, entry } of quiet) {
-    if (moved.has(targetKey(entry.workspace ?? '', entry.path ?? ''))) changed.push(listed)
-    else {
-      session.claims(kind.kind).enter(entry.workspace ?? '', entry.path ?? '', listed)
-      if (shardOf(entry.workspace ?? '', session.config.shard.count) === session.config.shard.index)
-        session.outcomes.keep(1)
-    }
-  }
-  const surveyed = {
-    kind,
-    existing: new Set(all.map(one => objectKey(one.namespace, one.name))),
-    changed,
-    total: all.length,
-    placed: placedIn(session, kind, selected),
-    incomplete:
-      found instanceof SyncError || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
-  }
-  const chosen = new Set(selected)
-  reserveOwned(session, surveyed, selected.length < all.length ? all.filter(one => !chosen.has(one)) : [])
-  return surveyed
+/** CRs whose rows, or what their status says of them, are not as the ledger left them. */
+export async function findMoved(session: Session, kinds: readonly AnyKind[]): Promise<readonly Moved[]> {
+  const { config, database, ledger, context } = session
+  if (config.refresh || ledger.isEmpty) return []
+  const places = (kind: string): readonly string[] | undefined =>
+    config.shard.count > 1 ? ledger.workspaces(kind).filter(one => isInShard(one, config)) : undefined
+  const found = [...(await database.read(sql => ledger.reader.moved(sql, kinds, context, places)))]
+  for (const kind of kinds) found.push(...(await outdated(session, kind)))
+  return found
 }
 
-/** Whoever owns a target by the ledger and was not heard yet, or will not be in this run, keeps it against younger CRs. */
-function reserveOwned(session: Session, surveyed: Surveyed, unselected: readonly Listed[]): void {
-  const { kind, existing, changed, incomplete } = surveyed
-  const { byObject } = session.ledger.of(kind.kind)
-  const claims = session.claims(kind.kind)
-  for (const [hold, some] of [['pending', changed] as const, ['silent', unselected] as const]) {
-    for (const listed of some) {
-      const entry = byObject.get(objectKey(listed.namespace, listed.name))
-      if (isOwned(entry)) claims.reserve(entry.workspace ?? '', entry.path ?? '', listed, hold)
-    }
-  }
-  for (const [key, entry] of byObject) {
-    const { namespace, name, workspace, path } = entry
-    if (existing.has(key) || !isOwned(entry) || (!incomplete && isWatched(namespace ?? '', session.config))) continue
-    const owner = { namespace: namespace ?? '', name: name ?? '', createdAt: '' }
-    claims.reserve(workspace ?? '', path ?? '', owner, 'unseen')
+/**
+ * Those whose status has become untrue although no row of theirs moved: times that have gone on by more than the kind
+ * thinks worth telling.
+ */
+async function outdated(session: Session, kind: AnyKind): Promise<readonly Moved[]> {
+  const { details, isNews } = engineView(kind)
+  if (!details || !isNews) return []
+  const found: Moved[] = []
+  for (let after = ''; ; ) {
+    const { entries, last } = await session.database.read(async sql => {
+      const page = await session.ledger.reader.told(sql, kind.kind, { after, limit: ENTRIES_AT_ONCE })
+      const targets = page.entries.map(({ workspace, path }) => ({
+        workspace: workspace ?? '',
+        path: path ?? '',
+        fields: []
+      }))
+      const now = await details(sql, targets, session.context)
+      const time = new Date()
+      for (const [at, { workspace, path }] of targets.entries()) {
+        const entry = page.entries[at]
+        if (!entry || !isInShard(workspace, session.config)) continue
+        if (isNews(entry.details, now.get(targetKey(workspace, path)) ?? {}, time)) found.push(entry)
+      }
+      return page
+    })
+    if (entries.length < ENTRIES_AT_ONCE) return found
+    after = last
   }
 }
 
-function placedIn(session: Session, kind: AnyKind, listed: readonly Listed[]): ReadonlySet<string> {
-  const { byObject } = session.ledger.of(kind.kind)
-  const places = new Set<string>()
-  for (const { namespace, name } of listed) {
-    const known = byObject.get(objectKey(namespace, name))?.workspace
-    const place = known ?? mappedWorkspace(namespace, session.rules.mapping)
-    if (place !== undefined && kind.inWorkspace !== false) places.add(place)
-  }
-  return places
-}
-
-/** Everything of the cluster's side that the row depends on has the versions that the ledger remembers. */
-function isQuiet(session: Session, kind: AnyKind, one: { listed: Listed; entry: Entry; versions: Versions }): boolean {
-  const { listed, entry, versions } = one
-  if (session.config.refresh || !isOwned(entry) || entry.fingerprint === '' || entry.state !== 'Synced') return false
-  if (session.publisher.active && entry.reported === '') return false
-  if (!isAllowed(listed.namespace, entry.workspace ?? '', session.rules)) return false
-  if (!isPathAllowed(listed.namespace, entry.path ?? '', session.rules)) return false
-  const seen = entry.refs.map(ref => versions.get(refKey(listed.namespace, ref)))
-  return entry.fingerprint === fingerprint(session, kind, listed, seen)
-}
-
-/** The mark of a CR's whole input; `seen`: versions of what it refers to, in the order of its refs; '' when unusable. */
-export function fingerprint(
+/** Sorts a kind's CRs into those to compare and those whose marks stand still; `moved` are those of the database's side. */
+export async function survey(
   session: Session,
-  kind: AnyKind,
-  listed: Listed,
-  seen: readonly (string | undefined)[]
-): string {
-  try {
-    const { deletion, ownDeletion } = policiesFor(listed, session.rules)
-    const mapped = mappedWorkspace(listed.namespace, session.rules.mapping) ?? ''
-    const parts = [
-      String(ENGINE_RULES),
-      String(kind.rules),
-      // A newer Windmill may have a column for what had none before.
-      session.windmillSchema,
-      listed.uid,
-      listed.revision,
-      mapped,
-      session.rules.runAs,
-      session.rules.namespaces.get(listed.namespace)?.['run-as'] ?? '',
-      deletion,
-      String(ownDeletion)
-    ]
-    return fingerprintOf([...parts, canonical(marked(listed.annotations)), ...seen.map(version => version ?? '')])
-  } catch {
-    return ''
+  { kind, listed }: Listing,
+  { moved, listed: all }: { readonly moved: Promise<readonly Moved[]>; readonly listed: Promise<unknown> }
+): Promise<Surveyed> {
+  if (listed instanceof SyncError) tellUnlisted(session, kind, listed)
+  const roster = listed instanceof SyncError ? new Roster(kind.kind) : listed
+  const selected = selectionOf(session, roster)
+  const { changed, kept, known, placed } = await compareMarks(session, kind, { roster, selected })
+  for (const { kind: which, namespace, name, workspace } of await moved) {
+    if (which !== kind.kind) continue
+    const position = roster.positionOf(namespace ?? '', name ?? '')
+    if (position === undefined || !selected(position) || changed.has(position)) continue
+    changed.add(position)
+    kept.set(workspace ?? '', (kept.get(workspace ?? '') ?? 0) - 1)
+  }
+  for (const [workspace, count] of kept) if (isInShard(workspace, session.config)) session.outcomes.keep(count)
+  // What a document is may be known only when all kinds are listed.
+  await all
+  const incomplete =
+    listed instanceof SyncError || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
+  const gone = incomplete ? [] : await findGone(session, roster, known)
+  const isLeft = session.ledger.count(kind.kind, 'detached') > 0
+  return { kind, roster, selected, changed, gone, isLeft, placed, incomplete }
+}
+
+/** All without a selector. */
+function selectionOf({ config }: Session, roster: Roster): (position: number) => boolean {
+  if (!config.selector) return () => true
+  const chosen = new Positions(roster.size)
+  for (let at = 0; at < roster.size; at++) if (matches(roster.at(at).labels, config.selector)) chosen.add(at)
+  return at => chosen.has(at)
+}
+
+interface Compared {
+  readonly changed: Positions
+  /** Number of CRs that stand still, by workspace. */
+  readonly kept: Map<string, number>
+  /** Number of CRs that have an entry; undefined when nobody asked. */
+  readonly known: number | undefined
+  readonly placed: ReadonlySet<string>
+}
+
+/** Marks go up, differences come back. */
+async function compareMarks(session: Session, kind: AnyKind, { roster, selected }: Chosen): Promise<Compared> {
+  const { ledger, database, config } = session
+  const changed = new Positions(roster.size)
+  const placed = new Set<string>()
+  const place = (workspace: string | undefined): void => {
+    if (workspace !== undefined && kind.inWorkspace !== false) placed.add(workspace)
+  }
+  if (config.refresh || ledger.count(kind.kind, 'named') === 0) {
+    for (let at = 0; at < roster.size; at++) if (selected(at)) changed.add(at)
+    for (const namespace of roster.namespaces) place(mappedWorkspace(namespace, session.rules.mapping))
+    for (const workspace of ledger.workspaces(kind.kind)) place(workspace)
+    return { changed, kept: new Map(), known: undefined, placed }
+  }
+  const seen = await referencedVersions(session, kind)
+  const kept = new Map<string, number>()
+  let known = 0
+  const compareSome = async (from: number): Promise<void> => {
+    const { list, start, unmarked } = markList(session, kind, { roster, selected, seen, from })
+    for (const at of unmarked) changed.add(start + at)
+    const told = session.publisher.active
+    const answer = await database.read(sql => ledger.reader.compareMarks(sql, kind.kind, list, told))
+    known += answer.known
+    for (const { at, workspace } of answer.changed) {
+      if (!selected(start + at)) continue
+      changed.add(start + at)
+      place(workspace ?? mappedWorkspace(roster.at(start + at).namespace, session.rules.mapping))
+    }
+    for (const [workspace, count] of answer.quiet) {
+      kept.set(workspace, (kept.get(workspace) ?? 0) + count)
+      place(workspace)
+    }
+  }
+  for (let from = 0; from < roster.blocks; from += BLOCKS_AT_ONCE) await session.inTurn(() => compareSome(from))
+  return { changed, kept, known, placed }
+}
+
+interface Chosen {
+  readonly roster: Roster
+  readonly selected: (position: number) => boolean
+}
+
+interface Marking extends Chosen {
+  readonly seen: Seen
+  /** The first block. */
+  readonly from: number
+}
+
+interface Marked {
+  readonly list: MarkList
+  /** Position in the roster of the first CR of the list. */
+  readonly start: number
+  /** Positions in the list of selected CRs that are read in any case. */
+  readonly unmarked: readonly number[]
+}
+
+/** Some blocks of the roster with their marks. Those that are not selected have none. */
+function markList(session: Session, kind: AnyKind, { roster, selected, seen, from }: Marking): Marked {
+  const marks = session.marks(kind)
+  const blocks = roster.slice(from, from + BLOCKS_AT_ONCE)
+  const start = roster.startOf(from)
+  const fingerprints: string[] = []
+  const unmarked: number[] = []
+  for (const block of blocks) {
+    const namespaces = block.namespaces.split('\n')
+    const names = seen.size > 0 ? block.names.split('\n') : []
+    const first = start + fingerprints.length
+    for (const [index, revision] of block.revisions.split('\n').entries()) {
+      const namespace = namespaces[index] ?? ''
+      const whole = roster.whole.get(first + index)
+      const versions = (seen.size > 0 && seen.get(objectKey(namespace, names[index] ?? ''))) || unseen
+      const isMarked = selected(first + index) && (!whole || fits(whole))
+      const mark = isMarked ? marks.of(whole ?? { namespace, revision, annotations: none }, versions) : ''
+      if (mark === '' && selected(first + index)) unmarked.push(fingerprints.length)
+      fingerprints.push(mark)
+    }
+  }
+  const lines = (column: 'namespaces' | 'names' | 'uids'): string => blocks.map(one => one[column]).join('\n')
+  return {
+    list: {
+      count: fingerprints.length,
+      namespaces: lines('namespaces'),
+      names: lines('names'),
+      uids: lines('uids'),
+      fingerprints: fingerprints.join('\n')
+    },
+    start,
+    unmarked
   }
 }
 
-/** Only those that every form of a listing tells: with any other, a CR would be read again at every change of the form. */
-const marked = (annotations: Listed['annotations']): Listed['annotations'] =>
-  Object.fromEntries(markedAnnotations.flatMap(name => (name in annotations ? [[name, annotations[name] ?? '']] : [])))
+const none: Listed['annotations'] = Object.freeze({})
+const unseen: readonly string[] = []
 
-type Versions = ReadonlyMap<string, string | undefined>
+/** Looked for only where the numbers say that there are some; other shards change numbers while we count. */
+async function findGone(
+  { config, database, ledger }: Session,
+  roster: Roster,
+  known: number | undefined
+): Promise<Surveyed['gone']> {
+  const named = ledger.count(roster.kind, 'named', one => isWatched(one.namespace, config))
+  if (named === 0 || (known === named && config.shard.count === 1)) return []
+  const gone: Pick<Entry, 'namespace' | 'name'>[] = []
+  await database.read(sql => {
+    gone.length = 0
+    return ledger.reader.eachName(sql, roster.kind, (namespace, name) => {
+      if (isWatched(namespace, config) && roster.positionOf(namespace, name) === undefined)
+        gone.push({ namespace, name })
+    })
+  })
+  return gone
+}
 
 /** `Secret/name`, as the ledger keeps it. */
 export const refText = (ref: Pick<Ref, 'kind' | 'name'>): string => `${ref.kind}/${ref.name}`
-const refKey = (namespace: string, ref: string): string => `${namespace}/${ref}`
+
+/** Versions of what CRs refer to, in the order of their refs, by namespace/name; nothing for those without any. */
+type Seen = ReadonlyMap<string, readonly (string | undefined)[]>
 
 /** Versions of the Secrets and ConfigMaps that the ledger remembers for these CRs; asked for once each. */
-async function referencedVersions(session: Session, kind: AnyKind, listed: readonly Listed[]): Promise<Versions> {
-  const wanted = new Map<string, { namespace: string; ref: string }>()
-  const { byObject } = session.ledger.of(kind.kind)
-  for (const { namespace, name } of listed) {
-    for (const ref of byObject.get(objectKey(namespace, name))?.refs ?? []) {
-      wanted.set(refKey(namespace, ref), { namespace, ref })
-    }
+async function referencedVersions({ ledger, source, config }: Session, { kind }: AnyKind): Promise<Seen> {
+  const limit = pLimit(config.concurrency)
+  const asked = new Map<string, Promise<string | undefined>>()
+  const ask = (namespace: string, ref: string): Promise<string | undefined> => {
+    const key = objectKey(namespace, ref)
+    const known = asked.get(key) ?? limit(() => versionOf(source, namespace, ref))
+    asked.set(key, known)
+    return known
   }
-  const limit = pLimit(session.config.concurrency)
-  const found = await Promise.all(
-    [...wanted].map(([key, { namespace, ref }]) =>
-      limit(async () => [key, await versionOf(session.source, namespace, ref)] as const)
-    )
-  )
-  return new Map(found)
+  const found = [...(ledger.refs.get(kind) ?? [])].map(async ([key, refs]) => {
+    const namespace = key.slice(0, key.indexOf('/'))
+    return [key, await Promise.all(refs.map(ref => ask(namespace, ref)))] as const
+  })
+  return new Map(await Promise.all(found))
 }
 
 async function versionOf(source: Source, namespace: string, ref: string): Promise<string | undefined> {
@@ -215,45 +299,23 @@ async function versionOf(source: Source, namespace: string, ref: string): Promis
   return source.version(kind, namespace, name)
 }
 
-/** Targets whose rows are not as the ledger left them (or are gone). */
-async function movedTargets(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<ReadonlySet<string>> {
-  const moved = new Set<string>()
-  for (let from = 0; from < entries.length; from += TOKENS_AT_ONCE) {
-    const some = entries.slice(from, from + TOKENS_AT_ONCE)
-    const targets: Target[] = some.map(one => ({
-      workspace: one.workspace ?? '',
-      path: one.path ?? '',
-      fields: one.fields
-    }))
-    const tokens = await session.database.read(sql => engineView(kind).tokens(sql, targets, session.context))
-    for (const entry of some) {
-      const key = targetKey(entry.workspace ?? '', entry.path ?? '')
-      if (tokens.get(key) !== entry.token) moved.add(key)
-    }
-    for (const key of await outdated(session, kind, some)) moved.add(key)
-  }
-  return moved
-}
-
 /**
- * Those whose status has become untrue although no row of theirs moved: a lock that is pending no longer, times that have
- * gone on by more than the kind thinks worth telling.
+ * Who owns a target by the ledger, as far as that still binds a claimant: not himself, and not one that is gone, has
+ * moved on, or was heard in this run.
  */
-async function outdated(session: Session, kind: AnyKind, entries: readonly Entry[]): Promise<readonly string[]> {
-  const { details, isNews } = engineView(kind)
-  const doubtful = entries.filter(one => isNews || one.details.lockState === 'pending')
-  if (!details || doubtful.length === 0) return []
-  const targets = doubtful.map(({ workspace, path, fields }) => ({
-    workspace: workspace ?? '',
-    path: path ?? '',
-    fields
-  }))
-  const found = await session.database.read(sql => details(sql, targets, session.context))
-  const now = new Date()
-  return doubtful.flatMap(entry => {
-    const key = targetKey(entry.workspace ?? '', entry.path ?? '')
-    const after = found.get(key) ?? {}
-    const isLockNews = entry.details.lockState === 'pending' && after.lockState !== 'pending'
-    return isLockNews || isNews?.(entry.details, after, now) ? [key] : []
-  })
+export function holderOf(session: Session, surveyed: Surveyed, entry: Entry | undefined): Holder | undefined {
+  if (!isOwned(entry) || entry.name === null) return undefined
+  const { kind, roster, changed, selected, incomplete } = surveyed
+  const claims = session.claims(kind.kind)
+  const { name, namespace } = entry
+  const position = roster.positionOf(namespace ?? '', name)
+  if (position === undefined) {
+    if (!incomplete && isWatched(namespace ?? '', session.config)) return undefined
+    return { owner: { namespace: namespace ?? '', name, createdAt: '' }, standing: 'unseen' }
+  }
+  const owner = roster.at(position)
+  if (!selected(position)) return { owner, standing: 'silent' }
+  if (!changed.has(position)) return { owner, standing: 'quiet' }
+  if (claims.hasHeard(owner)) return undefined
+  return { owner, standing: claims.settled ? 'silent' : 'pending' }
 }

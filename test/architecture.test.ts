@@ -20,20 +20,20 @@ const src = join(root, 'src')
 
 /** Layers, lowest first; a file may import from its own layer and below. */
 const layers: readonly (readonly [layer: number, pattern: RegExp])[] = [
-  [0, /^(model|errors|fingerprint|places)\.ts$/],
+  [0, /^(model|errors|fingerprint|places|roster)\.ts$/],
   [1, /^windmill\//],
   [2, /^kinds\//],
   [2, /^(cluster|files|database)\//],
   [
     2,
-    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status)\.ts$/
+    /^(config|settings|help|setting-values|log|registry|kind-files|crd|crd-[a-z]+|tenancy|claims|scope|plan|status|memory)\.ts$/
   ],
   [
     3,
-    /^(session|publish|survey|admit|compare|apply|reconcile|batches|identities|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
+    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|batches|identities|gone|prune|manifest|report|export(-[a-z]+)?|validate)\.ts$/
   ],
   [4, /^(begin|run)\.ts$/],
-  [5, /^(main|open)\.ts$/]
+  [5, /^(main|open|commands)\.ts$/]
 ]
 
 /** Packages and the only files that may load them at run time. */
@@ -110,7 +110,7 @@ test('kinds import words and Windmill facts only', () => {
 
 test('the engine names no kind', () => {
   const engine = files.filter(file =>
-    /^(session|publish|survey|admit|compare|apply|reconcile|identities|prune|report|run|plan|status|claims|tenancy)\.ts$/.test(
+    /^(session|ledger|marks|publish|survey|admit|compare|apply|reconcile|identities|gone|prune|report|run|plan|status|claims|tenancy)\.ts$/.test(
       file
     )
   )

@@ -5,6 +5,7 @@ import { connect } from '../src/database/client.ts'
 import { loadKindFiles } from '../src/kind-files.ts'
 import type { Context, Kind } from '../src/model.ts'
 import { checkKinds } from '../src/registry.ts'
+import { readTokens } from '../src/windmill/targets.ts'
 import { type Manifest, withCluster } from './support/cluster.ts'
 import { isWindmills, photograph, putBack, writesOf } from './support/contract/photo.ts'
 import { hands } from './support/decisions/hands.ts'
@@ -33,7 +34,7 @@ async function lie(sql: postgres.Sql, url: string): Promise<void> {
     for (const kind of checkKinds(await loadKindFiles()) as unknown as readonly Kind[]) {
       const entries = await sql<{ workspace: string; path: string; fields: string[] }[]>`
         select workspace, path, fields from windmill_iac.object where kind = ${kind.kind} and path is not null`
-      const tokens = await database.read(tx => kind.tokens(tx, entries, context))
+      const tokens = await database.read(tx => readTokens(tx, kind, entries, context))
       for (const [key, token] of tokens) {
         const [workspace = '', path = ''] = key.split('\0')
         await sql`

@@ -160,4 +160,15 @@ test('exit codes that are not worth a retry fail the Job at once', () => {
   assert.match(text, /"FailJob".*\[1,3,5\]/)
 })
 
+// Kubernetes 1.30 refuses the whole CronJob otherwise; 1.34 fills the status in.
+test('conditions of pods state their status', () => {
+  for (const file of ['cronjob.yaml', 'examples/helm-hook.yaml', 'examples/indexed-job.yaml']) {
+    const text = parseAllDocuments(read(file))
+      .map(one => JSON.stringify(one.toJS()))
+      .join('')
+    const conditions = text.match(/"onPodConditions":\[[^\]]*\]/g)
+    assert.equal(conditions, ['"onPodConditions":[{"type":"DisruptionTarget","status":"True"}]'], file)
+  }
+})
+
 test.run()

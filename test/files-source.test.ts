@@ -6,6 +6,7 @@ import { SyncError } from '../src/errors.ts'
 import { openDirectory } from '../src/files/source.ts'
 import { silent } from '../src/log.ts'
 import type { Manifest, Source } from '../src/model.ts'
+import { listAll, wantedOf } from './support/listing.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 
 const test = suite('files source')
@@ -34,12 +35,12 @@ const cr = (name: string, spec = 'path: u/a/b', more = ''): string =>
   `apiVersion: windmill.dev/v1alpha1\nkind: WindmillVariable\nmetadata:\n  name: ${name}\n${more}spec:\n  ${spec}\n`
 
 async function readAll(source: Source, kind = variable): Promise<Manifest[]> {
-  const listed = await source.list(kind)
+  const listed = await listAll(source, kind)
   const chunks: Manifest[] = []
-  for await (const chunk of source.read(kind, listed, listed.length)) chunks.push(...chunk)
+  for await (const chunk of source.read(kind, wantedOf(listed))) chunks.push(...chunk)
   return chunks
 }
-const names = async (source: Source): Promise<string[]> => (await source.list(variable)).map(one => one.name)
+const names = async (source: Source): Promise<string[]> => (await listAll(source, variable)).map(one => one.name)
 const faults = (source: Source, dir: string): string[] =>
   source.strays().map(one => one.error.message.replaceAll(`${dir}/`, ''))
 
@@ -103,7 +104,7 @@ test('several documents, lists and typed lists are unpacked, each with its own l
       ].join('\n')
     },
     async (source, dir) => {
-      const all = await source.list(variable)
+      const all = await listAll(source, variable)
       assert.equal(
         all.map(one => `${one.namespace}/${one.name} ${one.origin.replace(`${dir}/`, '')}`),
         ['default/one all.yaml:3', 'team/two all.yaml:14', 'default/three all.yaml:20']
@@ -124,7 +125,7 @@ test('what is listed: generation and time as stated, our annotations without pre
       'c.yaml': cr('c', 'value: y\n  path: u/a/b')
     },
     async source => {
-      const [a, b, c] = await source.list(variable)
+      const [a, b, c] = await listAll(source, variable)
       const { origin: _, revision, ...rest } = a!
       assert.equal(rest, {
         kind: 'WindmillVariable',
@@ -225,7 +226,7 @@ test('things that are no usable manifest are strays of the narrowest kind that i
         .join('\n')}\n`
     },
     async (source, dir) => {
-      assert.equal(await source.list(script), [])
+      assert.equal(await listAll(source, script), [])
       const told = source
         .strays()
         .map(one => `${one.origin.replace(`${dir}/`, '').split('.')[0]} ${one.kind} ${one.error.code}`)
@@ -356,7 +357,7 @@ test('links are followed once, circles end, and a dangling manifest is a stray',
     assert.equal(faults(source, dir), ['gone.yaml: cannot be read (ENOENT).'])
     const one = await openDirectory(join(dir, 'a/x.yaml'), { log: silent, kinds, namespace: 'own' })
     assert.equal(
-      (await one.list(variable)).map(listed => listed.namespace),
+      (await listAll(one, variable)).map(listed => listed.namespace),
       ['own']
     )
   } finally {
@@ -384,7 +385,7 @@ test('only watched namespaces are listed; statuses and events go nowhere', () =>
   withFiles({ 'a.yaml': cr('a'), 'b.yaml': cr('b', 'path: x', '  namespace: team\n') }, async (_source, dir) => {
     const source = await openDirectory(dir, { log: silent, kinds, namespaces: ['team'] })
     assert.equal(await names(source), ['b'])
-    const [listed] = await source.list(variable)
+    const [listed] = await listAll(source, variable)
     assert.is(
       await source.patchStatus(listed!, {
         state: 'Synced',

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import kindFile from '../src/kinds/app.ts'
 import { type AnyKind, type Input, type Json, type Kind, type Removal, type Sql, targetKey } from '../src/model.ts'
 import { ensureIdentity } from '../src/windmill/identity.ts'
+import { readTokens } from '../src/windmill/targets.ts'
 import { applyOne, type Done, type Given, listedOf } from './support/kind.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, type Release, releases, type World } from './support/windmill.ts'
@@ -590,7 +591,7 @@ async function batch({ database, context }: World, inputs: readonly Input[]): Pr
     const live = new Map(
       (await view.observe(sql, targetsOf(), context)).map(one => [targetKey(one.workspace, one.path), one.row])
     )
-    await view.tokens(sql, targetsOf(), context)
+    await readTokens(sql, view, targetsOf(), context)
     await view.details?.(sql, targetsOf(), context)
     const writes = inputs.map(({ workspace, path, listed }, at) => {
       const { row = {}, guard = '' } = compiled[at] ?? {}

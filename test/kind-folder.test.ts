@@ -2,6 +2,7 @@
 import type { Sql } from 'postgres'
 import folder from '../src/kinds/folder.ts'
 import { type AnyKind, type Removal, type Row, targetKey } from '../src/model.ts'
+import { readTokens } from '../src/windmill/targets.ts'
 import { applyOne, type Done, listedOf } from './support/kind.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, releases, type World } from './support/windmill.ts'
@@ -395,7 +396,7 @@ test('the edit time is known to the planner', () =>
       seen.map(one => one.editedAt?.toISOString()),
       ['2024-02-03T04:05:06.000Z']
     )
-    const tokens = await database.read(sql => folder.tokens(sql, targets))
+    const tokens = await database.read(sql => readTokens(sql, folder, targets, context))
     assert.equal([...tokens.keys()], [targetKey('w', 't')])
   }))
 

@@ -1,6 +1,7 @@
 /** Groups at the three schemas: rows, members who have joined or not yet, Windmill's own groups, deletion. */
 import group from '../src/kinds/group.ts'
 import { type AnyKind, type Removal, type Row, targetKey } from '../src/model.ts'
+import { readTokens } from '../src/windmill/targets.ts'
 import { applyOne, type Done, listedOf } from './support/kind.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, releases, type World } from './support/windmill.ts'
@@ -338,9 +339,11 @@ test('a batch of many groups is written at once', () =>
       ['ann', 'ann bob', 'ann']
     )
     const tokens = await world.database.read(sql =>
-      group.tokens(
+      readTokens(
         sql,
-        ['new', 'old', 'none', 'all'].map(path => ({ workspace: 'w', path, fields: [] }))
+        group,
+        ['new', 'old', 'none', 'all'].map(path => ({ workspace: 'w', path, fields: [] })),
+        world.context
       )
     )
     assert.equal(

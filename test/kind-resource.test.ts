@@ -495,9 +495,15 @@ for (const variant of releases) {
       assert.equal(await secretsIn(world), { 'f/a/db': 'r', 'f/a/db_user': 'me' })
 
       // A CR declares the variable, though the live resource names it.
-      const ownerOf = (asked: string, _: string, path: string) =>
-        asked === 'WindmillVariable' && path === 'f/a/db' ? 'WindmillVariable test/v' : undefined
-      assert.is(await refused({ context: { ownerOf } }), sentence('f/a/db', 'WindmillVariable test/v'))
+      const ownersOf: Context['ownersOf'] = async (_sql, asked, places) =>
+        new Map(
+          places.flatMap(one =>
+            asked === 'WindmillVariable' && one.path === 'f/a/db'
+              ? [[targetKey(one.workspace, one.path), 'WindmillVariable test/v']]
+              : []
+          )
+        )
+      assert.is(await refused({ context: { ownersOf } }), sentence('f/a/db', 'WindmillVariable test/v'))
 
       // An OAuth account, even if the live resource names it.
       await sql`update variable set account = 3 where path = 'f/a/db'`

@@ -3,6 +3,7 @@ import { SyncError } from '../src/errors.ts'
 import kindFile from '../src/kinds/script.ts'
 import { type AnyKind, type Kind, type Row, type Sql, targetKey, type Write } from '../src/model.ts'
 import { hexOfHash } from '../src/windmill/script-hash.ts'
+import { readTokens } from '../src/windmill/targets.ts'
 import { applyOne, type Done, type Given, listedOf } from './support/kind.ts'
 import { assert, rejects, suite } from './support/suite.ts'
 import { inWindmill, type Release, releases, type World } from './support/windmill.ts'
@@ -582,7 +583,7 @@ for (const variant of releases) {
                (select count(*)::int from v2_job_queue) as jobs from script`
       assert.equal({ ...row }, { scripts: 502, hashes: 502, jobs: 502 })
       const targets = Array.from({ length: 500 }, (_, at) => ({ workspace: 'w', path: `f/many/s${at}`, fields: [] }))
-      const tokens = await world.database.read(sql => view.tokens(sql, targets, world.context))
+      const tokens = await world.database.read(sql => readTokens(sql, view, targets, world.context))
       assert.is(tokens.size, 500)
     }))
 

@@ -71,6 +71,35 @@ test(
   })
 )
 
+test(
+  'all shards may begin at the same moment on a database without a ledger, and each keeps to its workspaces',
+  withBench(async ({ run, sql }) => {
+    const shards = ['0/3', '1/3', '2/3']
+    const manifests = [workspace, folder, variable('a'), variable('b')]
+    const first = await Promise.all(shards.map(one => run(manifests, '--shard', one)))
+    assert.equal(
+      first.map(one => one.run.exitCode),
+      [0, 0, 0]
+    )
+    assert.is(
+      first.reduce((sum, one) => sum + one.counts.create, 0),
+      4
+    )
+    // What is gone is pruned by the shard of its workspace alone, and nobody else's is.
+    const second = await Promise.all(shards.map(one => run(manifests.slice(0, 3), '--shard', one)))
+    assert.is(
+      second.reduce((sum, one) => sum + one.counts.delete, 0),
+      1
+    )
+    assert.is(
+      second.reduce((sum, one) => sum + one.counts.keep, 0),
+      3
+    )
+    const owned = await sql`select from windmill_iac.object where path is not null and name is not null`
+    assert.is(owned.length, 3)
+  })
+)
+
 const at = (name: string, path: string, day: number, spec: object = {}): ReturnType<typeof cr> =>
   variable(name, { path: `f/ops/${path}`, ...spec }, { creationTimestamp: `2026-01-0${day}T00:00:00Z` })
 

@@ -48,6 +48,7 @@ spec:
                 note: { type: string, nullable: true }
                 limits: { type: object, additionalProperties: { type: integer } }
                 free: { type: object, x-kubernetes-preserve-unknown-fields: true }
+                any: { x-kubernetes-preserve-unknown-fields: true }
             status:
               type: object
               properties:
@@ -138,14 +139,17 @@ test('a new object is pruned, completed and versioned', () =>
       colour: null,
       note: null,
       nonsense: 1,
-      limits: { a: 1 },
-      free: { z: null, a: { b: 2 } }
+      limits: { a: 1, b: null },
+      free: { z: null, a: { b: 2 } },
+      any: [{ a: 1 }]
     }
     const { status, body } = await ask(cluster, `POST ${PATH}`, {
       body: { ...gadget('one', spec), status: { state: 'Mine' } }
     })
     assert.is(status, 201)
-    assert.equal(body.spec, { free: { a: { b: 2 }, z: null }, limits: { a: 1 }, note: null, path: 'u/a', size: 3 })
+    const { any, free: kept, ...rest } = body.spec
+    assert.equal(rest, { limits: { a: 1 }, note: null, path: 'u/a', size: 3 })
+    assert.equal([any, kept], [[{ a: 1 }], { a: { b: 2 }, z: null }])
     assert.is(body.status, undefined, 'a status is not written through the object')
     assert.is(body.metadata.generation, 1)
     assert.match(body.metadata.uid, /^[0-9a-f-]{36}$/)

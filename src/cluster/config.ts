@@ -1,7 +1,7 @@
 /** Credentials for the chosen cluster; with transport.ts the only place that knows @kubernetes/client-node. */
-import type { KubeConfig } from '@kubernetes/client-node'
 import { SyncError } from '../errors.ts'
 import { type Fields, isFields } from './fields.ts'
+import { KubeConfig } from './kube-client.ts'
 import { type Chosen, chooseCluster, type Where } from './kubeconfig.ts'
 import { proxyFor } from './proxy.ts'
 
@@ -35,12 +35,12 @@ export function connect(where: Where): Connection {
   const chosen = chooseCluster(where)
   const server = serverOf(chosen)
   const keep = isFields(chosen.user['exec']) ? keepCommandMs : keepMs
-  let config: Promise<KubeConfig> | undefined
+  let config: KubeConfig | undefined
   let current: { readonly credentials: Promise<Credentials>; readonly until: number } | undefined
 
   const renew = (): Promise<Credentials> => {
     config ??= kubeConfig(chosen)
-    const credentials = config.then(one => authenticate(one, chosen))
+    const credentials = authenticate(config, chosen)
     current = { credentials, until: Date.now() + keep }
     credentials.catch(() => {
       current = undefined
@@ -71,9 +71,7 @@ function serverOf({ cluster, context, origin }: Chosen): URL {
   throw new SyncError('ClusterUnreachable', `The server of context ${context} in ${origin} is no http(s) address.`)
 }
 
-/** Imported here because importing costs half a second, which `--help` and `--from` need not pay. */
-async function kubeConfig(chosen: Chosen): Promise<KubeConfig> {
-  const { KubeConfig } = await import('./kube-client.ts')
+function kubeConfig(chosen: Chosen): KubeConfig {
   const config = new KubeConfig()
   const name = chosen.context
   config.loadFromString(

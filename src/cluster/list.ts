@@ -2,6 +2,7 @@
 import { SyncError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { AnyKind, Listed } from '../model.ts'
+import { Roster } from '../roster.ts'
 import type { Client } from './client.ts'
 import { type Meaning, Refused, toSyncError } from './failure.ts'
 import { apiVersion, group, type ListedOptions, type Resource, toListed } from './listed.ts'
@@ -30,7 +31,7 @@ interface Listing {
   tables: boolean
 }
 
-export async function listKind(client: Client, kind: ListKind, scope: ListScope): Promise<readonly Listed[]> {
+export async function listKind(client: Client, kind: ListKind, scope: ListScope): Promise<Roster> {
   const options = { kind: kind.kind, labels: scope.labels, shared: new Map<string, string>() }
   // No printer column can hold whatever labels a selector asks for.
   const listing: Listing = { client, scope, options, tables: !scope.labels }
@@ -41,7 +42,9 @@ export async function listKind(client: Client, kind: ListKind, scope: ListScope)
       throw toSyncError(error, meaning(kind, path, 'list'))
     }
   })
-  return parts.length === 1 ? (parts[0] ?? []) : parts.flat()
+  const [all = new Roster(kind.kind), ...others] = parts
+  for (const other of others) all.addAll(other)
+  return all
 }
 
 export const kindPath = ({ plural }: ListKind, namespace: string): string =>
@@ -53,11 +56,11 @@ export const kindPaths = (kind: ListKind, namespaces: readonly string[]): readon
   (namespaces.length === 0 ? [''] : [...new Set(namespaces)]).map(namespace => kindPath(kind, namespace))
 
 /** As Tables where the CRD has our columns; else, and when anything about a Table is odd, from the start as metadata. */
-async function listPath(listing: Listing, path: string): Promise<readonly Listed[]> {
+async function listPath(listing: Listing, path: string): Promise<Roster> {
   const { client, options, scope } = listing
   if (listing.tables) {
     try {
-      return await withRestarts(() => listPages(path, scope, page => fetchTable(client, page, options)))
+      return await withRestarts(() => listPages(path, listing, page => fetchTable(client, page, options)))
     } catch (error) {
       if (!isUnfit(error)) throw error
       if (listing.tables) scope.log.debug('no list as a table', { kind: options.kind, why: error.message })
@@ -66,7 +69,7 @@ async function listPath(listing: Listing, path: string): Promise<readonly Listed
   }
   const pick = (item: Resource): Listed => toListed(item.metadata, options)
   return withRestarts(() =>
-    listPages(path, scope, page => fetchPage(client, { ...page, accept: metadataOnly.list }, pick))
+    listPages(path, listing, page => fetchPage(client, { ...page, accept: metadataOnly.list }, pick))
   )
 }
 
@@ -76,13 +79,13 @@ const isUnfit = (error: unknown): error is Error =>
 
 async function listPages(
   path: string,
-  { pageSize: limit }: ListScope,
+  { options, scope: { pageSize: limit } }: Listing,
   fetch: (request: PageRequest) => Promise<Omit<Page<Listed>, 'count' | 'bytes'>>
-): Promise<readonly Listed[]> {
-  const all: Listed[] = []
+): Promise<Roster> {
+  const all = new Roster(options.kind)
   for (let token = ''; ; ) {
     const page = await fetch({ path, limit, token })
-    for (const one of page.items) all.push(one)
+    for (const one of page.items) all.add(one)
     if (page.token === '') return all
     if (page.token === token) throw new SyncError('ListFailed', `The API server repeats a page of ${path} without end.`)
     token = page.token

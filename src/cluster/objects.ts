@@ -191,10 +191,18 @@ export async function patchStatus(
       statuses: {
         403: ['ClusterNotAllowed', `grant the job's account the verb patch on ${kind.plural}/status.${group}`],
         413: ['WriteRejected', 'it is too large'],
-        422: ['WriteRejected', 'the CustomResourceDefinition in the cluster is another than this version expects']
+        422: ['WriteRejected', whyInvalid(error)]
       }
     })
   }
+}
+
+/** Older API servers check the whole object with every write, and what was stored before a rule existed may break it. */
+function whyInvalid(error: unknown): string {
+  const fields = error instanceof Refused ? error.fields : []
+  return fields.length > 0 && fields.every(field => /^spec\b/.test(field))
+    ? 'the object breaks the CustomResourceDefinition, and this API server takes no status before it is corrected'
+    : 'the CustomResourceDefinition in the cluster is another than this version expects'
 }
 
 const component = 'windmill-iac'

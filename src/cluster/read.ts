@@ -1,5 +1,6 @@
 /** Reads the specs of wanted CRs: one by one while they are few, by full lists when they are many. */
 import type { Listed, Manifest } from '../model.ts'
+import { Positions, type Wanted } from '../roster.ts'
 import { type Client, parseJson, readBody } from './client.ts'
 import { Refused, Truncated, toSyncError } from './failure.ts'
 import { inParallel, isExpired, kindPath, kindPaths, type ListKind, type ListScope, meaning } from './list.ts'
@@ -20,17 +21,18 @@ interface Sized {
 
 export interface Reading {
   readonly kind: ListKind
-  readonly wanted: readonly Listed[]
-  readonly total: number
+  readonly wanted: Wanted
   readonly scope: ListScope
 }
 
 const byGets = (wanted: number, total: number): boolean => wanted <= fewCount || wanted <= total * fewShare
 
 export async function* readKind(client: Client, reading: Reading): AsyncGenerator<readonly Manifest[]> {
-  const { wanted, total } = reading
-  if (wanted.length === 0) return
-  yield* inChunks(byGets(wanted.length, total) ? getEach(client, reading, wanted) : fromLists(client, reading))
+  const { wanted } = reading
+  if (wanted.size === 0) return
+  yield* inChunks(
+    byGets(wanted.size, wanted.roster.size) ? getEach(client, reading, wanted) : fromLists(client, reading)
+  )
 }
 
 async function* inChunks(groups: AsyncIterable<readonly Sized[]>): AsyncGenerator<readonly Manifest[]> {
@@ -50,16 +52,26 @@ async function* inChunks(groups: AsyncIterable<readonly Sized[]>): AsyncGenerato
 }
 
 /** Windows of two requests per connection: the objects of a window are all that is held besides the chunk. */
-async function* getEach(client: Client, reading: Reading, wanted: readonly Listed[]): AsyncGenerator<readonly Sized[]> {
+async function* getEach(client: Client, reading: Reading, wanted: Wanted): AsyncGenerator<readonly Sized[]> {
   const { concurrency } = reading.scope
   const make = maker(reading)
-  for (let at = 0; at < wanted.length; at += concurrency * 2) {
-    const window = wanted.slice(at, at + concurrency * 2)
+  for (const window of windowsOf(wanted, concurrency * 2)) {
     const found = await inParallel(window, concurrency, one => getOne(client, reading.kind, one))
     yield found.flatMap((one, index) =>
       one && isSame(one.resource, window[index]) ? [make(one.resource, one.bytes)] : []
     )
   }
+}
+
+function* windowsOf(wanted: Wanted, size: number): Generator<readonly Listed[]> {
+  let window: Listed[] = []
+  for (const one of wanted) {
+    window.push(one)
+    if (window.length < size) continue
+    yield window
+    window = []
+  }
+  if (window.length > 0) yield window
 }
 
 interface Got {
@@ -94,45 +106,51 @@ function maker({ kind, scope }: Reading): (resource: Resource, bytes: number) =>
 
 /** Objects that were not met when a list expires are read one by one: those delivered must not come twice. */
 async function* fromLists(client: Client, reading: Reading): AsyncGenerator<readonly Sized[]> {
-  const missing = new Map(reading.wanted.map(one => [keyOf(one.namespace, one.name), one]))
-  const namespaces = reading.scope.namespaces.length === 0 ? [] : reading.wanted.map(one => one.namespace)
-  for (const path of kindPaths(reading.kind, namespaces)) {
+  const { kind, wanted, scope } = reading
+  const met = new Positions(wanted.roster.size)
+  const namespaces = new Set(scope.namespaces.length === 0 ? [] : [...wanted].map(one => one.namespace))
+  for (const path of kindPaths(kind, [...namespaces])) {
     try {
-      yield* fromList(client, path, { reading, missing })
+      yield* fromList(client, path, { reading, met })
     } catch (error) {
-      if (!isExpired(error)) throw toSyncError(error, meaning(reading.kind, path, 'list'))
-      yield* getEach(client, reading, [...missing.values()])
+      if (!isExpired(error)) throw toSyncError(error, meaning(kind, path, 'list'))
+      yield* getEach(client, reading, wanted.without(met))
       return
     }
   }
 }
 
-const keyOf = (namespace: string, name: string): string => `${namespace}/${name}`
-
 interface Search {
   readonly reading: Reading
-  readonly missing: Map<string, Listed>
+  /** Filled with what was delivered. */
+  readonly met: Positions
+}
+
+interface Placed extends Sized {
+  readonly position: number
 }
 
 /** The next page is under way while the caller works on this one. */
-async function* fromList(client: Client, path: string, { reading, missing }: Search): AsyncGenerator<readonly Sized[]> {
+async function* fromList(client: Client, path: string, { reading, met }: Search): AsyncGenerator<readonly Sized[]> {
   const make = maker(reading)
-  const fetch = (token: string, limit: number): Promise<Page<Sized>> => {
-    const page = fetchPage(client, { path, limit, token }, (item, bytes) =>
-      isSame(item, missing.get(keyOf(item.metadata.namespace ?? '', item.metadata.name)))
-        ? make(item, bytes)
-        : undefined
-    )
+  const { wanted, scope } = reading
+  const pick = (item: Resource, bytes: number): Placed | undefined => {
+    const position = wanted.positionOf(item.metadata.namespace ?? '', item.metadata.name)
+    if (position === undefined || met.has(position) || !isSame(item, wanted.roster.at(position))) return undefined
+    return { ...make(item, bytes), position }
+  }
+  const fetch = (token: string, limit: number): Promise<Page<Placed>> => {
+    const page = fetchPage(client, { path, limit, token }, pick)
     // Whoever stops iterating never looks at it.
     page.catch(() => {})
     return page
   }
-  let next: Promise<Page<Sized>> | undefined = fetch('', Math.min(100, reading.scope.pageSize))
+  let next: Promise<Page<Placed>> | undefined = fetch('', Math.min(100, scope.pageSize))
   while (next) {
-    const page: Page<Sized> = await next
-    for (const { manifest } of page.items) missing.delete(keyOf(manifest.listed.namespace, manifest.listed.name))
-    const more = page.token !== '' && missing.size > 0
-    next = more ? fetch(page.token, limitFor(page, reading.scope.pageSize)) : undefined
+    const page: Page<Placed> = await next
+    for (const { position } of page.items) met.add(position)
+    const more = page.token !== '' && met.size < wanted.size
+    next = more ? fetch(page.token, limitFor(page, scope.pageSize)) : undefined
     if (page.items.length > 0) yield page.items
   }
 }

@@ -70,7 +70,7 @@ export async function openCluster(options: ClusterOptions): Promise<Source> {
     id,
     list: kind => listKind(client, known(kind), scope),
     strays: () => [],
-    read: (kind, wanted, total) => readKind(client, { kind: known(kind), wanted, total, scope }),
+    read: (kind, wanted) => readKind(client, { kind: known(kind), wanted, scope }),
     namespaces: names => readNamespaces(client, names, { log, pageSize, concurrency }),
     version: (...which) => readVersion(client, ...which),
     material: (...which) => readMaterial(client, ...which),

@@ -27,6 +27,11 @@ export class ItemSplitter {
     this.onItem = onItem
   }
 
+  /** Whether anything has come in yet. */
+  get begun(): boolean {
+    return this.envelope.length > 0
+  }
+
   push(chunk: Buffer): void {
     if (chunk.length === 0) return
     let from = 0

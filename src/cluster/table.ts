@@ -62,10 +62,24 @@ async function readTable(
   options: ListedOptions
 ): Promise<Pick<Page<Listed>, 'items' | 'token'>> {
   const answer = new Answer(options)
-  const splitter = new ItemSplitter(buffer => answer.take(buffer))
-  for await (const chunk of response as AsyncIterable<Buffer>) splitter.push(chunk)
-  return { items: answer.items, token: answer.end(parsed(() => splitter.end())) }
+  // A server that knows no Tables sends objects, of whose size nothing is known: those are cut out one by one.
+  const splitter = new ItemSplitter(buffer => answer.take(parsed(() => JSON.parse(buffer.toString()))))
+  let page: Buffer[] | undefined
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    if (page) page.push(chunk)
+    else if (!splitter.begun && chunk.toString('latin1', 0, tableStart.length) === tableStart) page = [chunk]
+    else splitter.push(chunk)
+  }
+  if (!page) return { items: answer.items, token: answer.end(parsed(() => splitter.end())) }
+  const table = parsed(() => JSON.parse(Buffer.concat(page).toString()))
+  if (!isFields(table)) throw new Truncated('the answer is no complete list')
+  for (const part of [table['columnDefinitions'], table['rows']])
+    if (Array.isArray(part)) for (const one of part as readonly unknown[]) answer.take(one)
+  return { items: answer.items, token: answer.end(table) }
 }
+
+/** How the API server begins a Table. Its rows are small, so a page is parsed as a whole, at half the cost. */
+const tableStart = '{"kind":"Table",'
 
 type ReadRow = (cells: readonly unknown[]) => Listed
 
@@ -83,14 +97,14 @@ class Answer {
     this.options = options
   }
 
-  take(buffer: Buffer): void {
+  take(item: unknown): void {
     if (this.unfit) return
-    const item = parsed(() => JSON.parse(buffer.toString()))
     if (isFields(item) && Array.isArray(item['cells'])) this.takeRow(item['cells'])
     else if (isResource(item)) {
       this.objects++
       this.items.push(toListed(item.metadata, this.options))
-    } else this.definitions.push(item)
+    } else if (this.readRow) this.unfit = new Unfit('a row has no cells')
+    else this.definitions.push(item)
   }
 
   /** Gives the token of the next page. */

@@ -1,23 +1,8 @@
 /** The ledger: the only memory of the job, kept beside Windmill's rows and written in the same transactions. */
 import { SyncError } from '../errors.ts'
-import { type DeletionPolicy, type Entry, objectKey, type Sql, type Target, targetKey } from '../model.ts'
+import type { Entry, Sql } from '../model.ts'
 import type { Database } from './client.ts'
 import { grantSql, migrationSql, migrations } from './ledger-schema.ts'
-
-/** The entries of one kind. */
-export interface KindLedger {
-  /** Entries of this cluster's CRs, by namespace/name. */
-  readonly byObject: Map<string, Entry>
-  /** Entries of this cluster by target, also those whose CR is gone; a released one is not owned. */
-  readonly byTarget: Map<string, Entry>
-  /** Targets that another cluster owns. */
-  readonly others: Map<string, Pick<Target, 'workspace' | 'path' | 'fields'>>
-}
-
-export interface Ledger {
-  readonly of: (kind: string) => KindLedger
-  readonly all: () => Iterable<KindLedger>
-}
 
 export interface Opened {
   readonly present: boolean
@@ -27,16 +12,7 @@ export interface Opened {
 
 /** Creates or migrates the ledger. With `create: false` (plan) an absent ledger is an empty one. */
 export async function openLedger(database: Database, create: boolean): Promise<Opened> {
-  const version = await database.read(async sql => {
-    const [found] = await sql<
-      { present: boolean }[]
-    >`select to_regclass('windmill_iac.migration') is not null as present`
-    if (!found?.present) return 0
-    const [row] = await sql<
-      { version: number }[]
-    >`select coalesce(max(version), 0)::int as version from windmill_iac.migration`
-    return row?.version ?? 0
-  })
+  const version = await database.read(versionOf)
   if (version > migrations.length) {
     throw new SyncError(
       'LedgerTooNew',
@@ -44,11 +20,24 @@ export async function openLedger(database: Database, create: boolean): Promise<O
     )
   }
   if (version === migrations.length || !create) return { present: version > 0, version }
-  await migrate(database, version)
+  await migrate(database)
   return { present: true, version: migrations.length }
 }
 
-async function migrate(database: Database, version: number): Promise<void> {
+/** Of the ledger that is there; 0: there is none. */
+async function versionOf(sql: Sql): Promise<number> {
+  // Not `to_regclass`: it may answer from what this connection knew before another one made the tables.
+  const [found] = await sql<{ present: boolean }[]>`
+    select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                    where n.nspname = 'windmill_iac' and c.relname = 'migration') as present`
+  if (!found?.present) return 0
+  const [row] = await sql<{ version: number }[]>`
+    select coalesce(max(version), 0)::int as version from windmill_iac.migration`
+  return row?.version ?? 0
+}
+
+/** Shards begin at the same moment: one makes the ledger, the others wait and find it. */
+async function migrate(database: Database): Promise<void> {
   await database.asLogin(async sql => {
     const [right] = await sql<{ may: boolean; admin: boolean }[]>`
       select has_database_privilege(current_database(), 'CREATE')
@@ -60,100 +49,22 @@ async function migrate(database: Database, version: number): Promise<void> {
         'The database role may not create the ledger schema windmill_iac; let an administrator run: windmill-iac init --print | psql <database>'
       )
     }
+    await sql`select pg_advisory_xact_lock(hashtextextended('windmill_iac: migration', 0))`
+    const version = await versionOf(sql)
+    if (version >= migrations.length) return
     await sql.unsafe(migrationSql(version))
     if (right.admin) await sql.unsafe(grantSql('windmill_admin'))
   })
 }
 
-interface StoredEntry
-  extends Omit<Entry, 'deletionPolicy' | 'ownPolicy' | 'conflictPolicy' | 'syncedAt' | 'transitionedAt'> {
-  readonly cluster: string
-  readonly deletion_policy: DeletionPolicy
-  readonly own_policy: boolean
-  readonly conflict_policy: Entry['conflictPolicy']
-  readonly synced_at: Date | null
-  readonly transitioned_at: Date | null
-}
+/** Whether the tokens belong to another incarnation of the database (a restored dump): xmin means nothing here. */
+export const hasMoved = async (sql: Sql): Promise<boolean> =>
+  (await storedIncarnation(sql)) !== (await incarnation(sql))
 
-/** Reads the whole ledger. Tokens of another incarnation of the database (a restored dump) are dropped: xmin means nothing there. */
-export async function loadLedger(
-  sql: Sql,
-  cluster: string,
-  { present, version }: Opened
-): Promise<{ ledger: Ledger; moved: boolean }> {
-  const kinds = new Map<string, KindLedger>()
-  const of = (kind: string): KindLedger => {
-    let found = kinds.get(kind)
-    if (!found) kinds.set(kind, (found = { byObject: new Map(), byTarget: new Map(), others: new Map() }))
-    return found
-  }
-  const ledger: Ledger = { of, all: () => kinds.values() }
-  if (!present) return { ledger, moved: false }
-  const moved = (await storedIncarnation(sql)) !== (await incarnation(sql))
-  const shared = sharing()
-  const newer =
-    version < 2
-      ? sql`'{}'::jsonb as deployed, '{}'::jsonb as details, null as conflict_policy`
-      : sql`deployed, details, conflict_policy`
-  await sql<StoredEntry[]>`
-    select cluster, kind, namespace, name, uid, workspace, path, fingerprint, base, fields, ${newer}, token, refs,
-           deletion_policy, own_policy, state, reason, message, reported, synced_at, transitioned_at
-      from windmill_iac.object`.forEach(row => {
-    const { byObject, byTarget, others } = of(row.kind)
-    const target = row.path === null ? undefined : targetKey(row.workspace ?? '', row.path)
-    if (row.cluster !== cluster) {
-      const { workspace, path, fields } = row
-      if (target !== undefined && row.state !== 'Released')
-        others.set(target, {
-          workspace: workspace ?? '',
-          path: path ?? '',
-          fields: shared(`fields ${fields.join()}`, fields)
-        })
-      return
-    }
-    const entry = toEntry(row, moved, shared)
-    if (entry.name !== null) byObject.set(objectKey(entry.namespace ?? '', entry.name), entry)
-    if (target !== undefined) byTarget.set(target, entry)
-  })
-  return { ledger, moved }
-}
-
-function toEntry(row: StoredEntry, moved: boolean, shared: <T>(key: string, value: T) => T): Entry {
-  return {
-    kind: shared(row.kind, row.kind),
-    namespace: row.namespace === null ? null : shared(row.namespace, row.namespace),
-    name: row.name,
-    uid: row.uid,
-    workspace: row.workspace === null ? null : shared(row.workspace, row.workspace),
-    path: row.path,
-    fingerprint: row.fingerprint,
-    base: row.base,
-    fields: shared(`fields ${row.fields.join()}`, row.fields),
-    deployed: shared(`deployed ${JSON.stringify(row.deployed)}`, row.deployed),
-    details: row.details,
-    token: moved ? '' : row.token,
-    refs: shared(`refs ${row.refs.join()}`, row.refs),
-    deletionPolicy: shared(row.deletion_policy, row.deletion_policy),
-    ownPolicy: row.own_policy,
-    conflictPolicy: row.conflict_policy,
-    state: shared(row.state, row.state),
-    reason: shared(row.reason, row.reason),
-    message: shared(row.message, row.message),
-    reported: row.reported,
-    syncedAt: row.synced_at,
-    transitionedAt: row.transitioned_at
-  }
-}
-
-/** Equal values of a hundred thousand entries are kept once. */
-function sharing(): <T>(key: string, value: T) => T {
-  const known = new Map<string, unknown>()
-  return <T>(key: string, value: T): T => {
-    const found = known.get(key)
-    if (found !== undefined) return found as T
-    known.set(key, value)
-    return value
-  }
+/** Whether anybody has entries. */
+export async function isFilled(sql: Sql): Promise<boolean> {
+  const [row] = await sql<{ filled: boolean }[]>`select exists (select from windmill_iac.object) as filled`
+  return row?.filled === true
 }
 
 async function storedIncarnation(sql: Sql): Promise<string> {

@@ -2,7 +2,8 @@
 import { readFileSync, statSync } from 'node:fs'
 import { SyncError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Listed, Manifest, Material, Ref, Source } from '../model.ts'
+import type { Manifest, Material, Ref, Source } from '../model.ts'
+import { Roster, type Wanted } from '../roster.ts'
 import { type ManifestRules, newShelf, type Shelf, shelfKey, shelve } from './manifests.ts'
 import { codeOf, findManifests } from './walk.ts'
 
@@ -79,7 +80,11 @@ function sourceOf(shelf: Shelf, { namespaces = [] }: FilesOptions): Source {
   const manifests = [...shelf.manifests.values()].filter(one => watched(one.listed))
   return {
     id: 'files',
-    list: async ({ kind }) => manifests.map(one => one.listed).filter(listed => listed.kind === kind),
+    list: async ({ kind }) =>
+      Roster.of(
+        kind,
+        manifests.map(one => one.listed).filter(listed => listed.kind === kind)
+      ),
     strays: () => shelf.strays.filter(watched),
     read: (_kind, wanted) => read(shelf, wanted),
     namespaces: async names =>
@@ -94,14 +99,11 @@ function sourceOf(shelf: Shelf, { namespaces = [] }: FilesOptions): Source {
   }
 }
 
-async function* read(shelf: Shelf, wanted: readonly Listed[]): AsyncGenerator<readonly Manifest[]> {
-  for (let at = 0; at < wanted.length; at += chunkObjects) {
-    const chunk = wanted.slice(at, at + chunkObjects).flatMap(({ kind, namespace, name }) => {
-      const found = shelf.manifests.get(shelfKey(kind, namespace, name))
-      return found ? [found] : []
-    })
-    if (chunk.length > 0) yield chunk
-  }
+async function* read(shelf: Shelf, wanted: Wanted): AsyncGenerator<readonly Manifest[]> {
+  const found = [...wanted].flatMap(
+    ({ kind, namespace, name }) => shelf.manifests.get(shelfKey(kind, namespace, name)) ?? []
+  )
+  for (let at = 0; at < found.length; at += chunkObjects) yield found.slice(at, at + chunkObjects)
 }
 
 function materialOf(shelf: Shelf, kind: Ref['kind'], namespace: string, name: string): Material {

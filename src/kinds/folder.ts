@@ -13,16 +13,10 @@ import {
   targetKey
 } from '../model.ts'
 import { auditedEdits } from '../windmill/audit.ts'
-import {
-  type FolderRow,
-  folderTokens,
-  insertFolders,
-  liveOwners,
-  readFolders,
-  updateFolders
-} from '../windmill/folders.ts'
+import { type FolderRow, insertFolders, liveOwners, readFolders, updateFolders } from '../windmill/folders.ts'
 import { itemsBelow } from '../windmill/items.ts'
 import { labelsOf, labelsRead } from '../windmill/labels.ts'
+import { rowTokens } from '../windmill/row-writer.ts'
 import { findRunAs, isKnown, type RunAsFound, runAs } from '../windmill/run-as.ts'
 import { findPrincipals } from '../windmill/users.ts'
 
@@ -200,7 +194,7 @@ export default {
       unsettled: unknown !== undefined
     }
   },
-  tokens: folderTokens,
+  tokens: (sql, targets) => rowTokens(sql, 'folder', targets),
   async observe(sql, targets, context) {
     const rows = await readFolders(sql, targets, context)
     return rows.map(row => ({

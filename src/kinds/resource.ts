@@ -19,11 +19,13 @@ import { auditedEdits } from '../windmill/audit.ts'
 import { labelsColumn, labelsOf, labelsRead } from '../windmill/labels.ts'
 import { type Split, splitSecrets } from '../windmill/linked-secrets.ts'
 import {
+  type Declared,
   dropLinked,
   type Existing,
   isGeneratedBy,
   nameOf,
   putLinked,
+  readDeclared,
   readExisting,
   refuseTaken,
   taken,
@@ -35,10 +37,10 @@ import { exportResources, listResources } from '../windmill/resource-export.ts'
 import {
   auditResource,
   changedLinks,
-  doomedLinks,
   droppedLinks,
   linkedOf,
-  namesOf
+  namesOf,
+  withDoomedLinks
 } from '../windmill/resource-links.ts'
 import { holdsOpenSecret, refuseSpecial, unknownType, valueNotes } from '../windmill/resource-rules.ts'
 import { addAppFolders, deleteResources, nameAuthor, recordVersions } from '../windmill/resource-store.ts'
@@ -73,6 +75,7 @@ interface Facts {
   readonly types: Types
   readonly store: SecretStore
   readonly existing: Existing
+  readonly declared: Declared
   /** Which CR of this batch comes first at a variable's path, where the ledger knows none. */
   readonly first: ReadonlyMap<string, string>
 }
@@ -97,7 +100,8 @@ async function facts(sql: Sql, inputs: readonly Input<Spec>[], context: Context)
       if (!first.has(key)) first.set(key, nameOf(input.listed))
     }
   }
-  return { types, store, existing: await readExisting(sql, wanted), first }
+  const [existing, declared] = [await readExisting(sql, wanted), await readDeclared(sql, wanted, context)]
+  return { types, store, existing, declared, first }
 }
 
 const byAge = ({ listed: a }: Input, { listed: b }: Input): number =>
@@ -159,9 +163,9 @@ function compile(input: Input<Spec>, facts: Facts, context: Context): Compiled {
   }
 }
 
-function claim(wanted: Wanted, { listed }: Input, { existing, first }: Facts, context: Context): void {
-  refuseTaken(wanted, existing, listed, context)
-  const other = first.get(targetKey(wanted.workspace, wanted.path))
+function claim(wanted: Wanted, { listed }: Input, facts: Facts, context: Context): void {
+  refuseTaken(wanted, facts, listed, context)
+  const other = facts.first.get(targetKey(wanted.workspace, wanted.path))
   if (other !== undefined && other !== nameOf(listed) && !isGeneratedBy(wanted, listed, context))
     throw taken(wanted.path, other)
 }
@@ -265,12 +269,8 @@ export default {
   observe,
   edits: (sql, targets, context) => auditedEdits(sql, targets, { prefix: 'resources.' }, context),
   write,
-  remove: (sql, removals, context) =>
-    deleteResources(
-      sql,
-      removals.map(one => ({ ...one, linked: doomedLinks(one, context) })),
-      context
-    ),
+  remove: async (sql, removals, context) =>
+    deleteResources(sql, await withDoomedLinks(sql, removals, context), context),
   preflight: proveKeys,
   blockers: (sql, removals) => heldBack(sql, removals.flatMap(namesOf), removals),
   audit: auditResource,

@@ -1,7 +1,6 @@
 /** Workspaces: created with all that belongs to one, their settings merged, never blanked, and never deleted. */
 import { SyncError } from '../errors.ts'
-import type { Compiled, Context, Input, Json, Kind, Observed, Row, Sql, Target, Write } from '../model.ts'
-import { targetKey } from '../model.ts'
+import type { Compiled, Context, Fragment, Input, Json, Kind, Observed, Row, Sql, Target, Write } from '../model.ts'
 import { auditedEdits } from '../windmill/audit.ts'
 import { inviteAccounts } from '../windmill/auto-invite.ts'
 import { ensureIdentity } from '../windmill/identity.ts'
@@ -131,17 +130,16 @@ function generalNotes(id: string, facts: WorkspaceFacts): readonly string[] {
 const idsOf = (targets: readonly Target[]): string => JSON.stringify(targets.map(target => target.path))
 
 /** All rows whose values are modelled, and those whose absence is (`missingRows`). */
-async function tokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<{ id: string; token: string }[]>`
-    select w.id, concat_ws('.', w.xmin, coalesce(s.xmin::text, '-'), coalesce(k.xmin::text, '-'), coalesce(g.xmin::text, '-'),
-             (select md5(string_agg(e.name || ':' || e.xmin::text, ',' order by e.name))
-                from workspace_env e where e.workspace_id = w.id)) as token
-      from jsonb_array_elements_text(${idsOf(targets)}::text::jsonb) j(id)
-      join workspace w on w.id = j.id
-      left join workspace_settings s on s.workspace_id = w.id
-      left join workspace_key k on k.workspace_id = w.id and k.kind = 'cloud'
-      left join group_ g on g.workspace_id = w.id and g.name = 'all'`
-  return new Map(rows.map(({ id, token }) => [targetKey(id, id), token]))
+function tokens(sql: Sql, targets: Fragment): Fragment {
+  return sql`
+  select j.workspace, j.path, concat_ws('.', w.xmin, coalesce(s.xmin::text, '-'), coalesce(k.xmin::text, '-'), coalesce(g.xmin::text, '-'),
+           (select md5(string_agg(e.name || ':' || e.xmin::text, ',' order by e.name))
+              from workspace_env e where e.workspace_id = w.id)) as token
+    from ${targets}
+    join workspace w on w.id = j.path
+    left join workspace_settings s on s.workspace_id = w.id
+    left join workspace_key k on k.workspace_id = w.id and k.kind = 'cloud'
+    left join group_ g on g.workspace_id = w.id and g.name = 'all'`
 }
 
 interface Found {

@@ -48,11 +48,12 @@ export async function findRoutes(sql: Sql, wishes: readonly RouteWish[], context
   const [setting] = await sql<{ own: boolean }[]>`select ${isPerWorkspace(sql)} as own`
   const routes = wanted.map(one => one.route ?? '')
   const holders = await holdersOf(sql, routes)
+  const owners = await ownersOf(sql, wanted, holders, context)
   const later = new Map(wishes.map(one => [targetKey(one.workspace, one.path), one.route]))
   const takenBy = new Map<string, string>()
   for (const wish of wanted) {
     const rivals = [
-      ...holders.filter(one => one.route === wish.route && keeps(one, later) && !isLeft(one, wish.listed, context)),
+      ...holders.filter(one => one.route === wish.route && keeps(one, later) && !isLeft(one, wish.listed, owners)),
       ...wanted.filter(one => one.route === wish.route && isOlder(one, wish))
     ]
     const rival = rivals.find(one => !isSame(one, wish) && (!setting?.own || one.workspace === wish.workspace))
@@ -70,8 +71,17 @@ const keeps = (holder: Held, wishes: ReadonlyMap<string, string | undefined>): b
 const isLeft = (
   { workspace, path }: Holder,
   listed: Pick<Listed, 'kind' | 'namespace' | 'name'>,
-  { ownerOf }: Context
-): boolean => ownerOf?.(listed.kind, workspace, path) === nameOf(listed)
+  owners: ReadonlyMap<string, string>
+): boolean => owners.get(targetKey(workspace, path)) === nameOf(listed)
+
+/** CRs of the same kind that own the apps, by target key. */
+const ownersOf = async (
+  sql: Sql,
+  [one]: readonly { readonly listed: Pick<Listed, 'kind'> }[],
+  holders: readonly Holder[],
+  context: Context
+): Promise<ReadonlyMap<string, string>> =>
+  (one && (await context.ownersOf?.(sql, one.listed.kind, holders))) ?? new Map()
 
 const isSame = (a: Holder, b: Holder): boolean => a.workspace === b.workspace && a.path === b.path
 
@@ -108,13 +118,15 @@ export async function holdRoutes(sql: Sql, writes: readonly Write[], context: Co
   const giving = writes.filter(isNew)
   if (giving.length === 0) return
   await sql`select pg_advisory_xact_lock(hashtextextended('windmill_iac: routes of apps', 0))`
-  const left = (await holdersOf(sql, routesOf(giving))).filter(holder =>
+  const holders = await holdersOf(sql, routesOf(giving))
+  const owners = await ownersOf(sql, giving, holders, context)
+  const left = holders.filter(holder =>
     giving.some(
       one =>
         one.row['customPath'] === holder.route &&
         !isSame(one, holder) &&
         (!holder.own || one.workspace === holder.workspace) &&
-        isLeft(holder, one.listed, context)
+        isLeft(holder, one.listed, owners)
     )
   )
   await sql`

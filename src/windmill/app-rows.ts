@@ -1,5 +1,14 @@
 /** Apps as the database has them: fields of the live version, marks, and how far its lock job has come. */
-import { type Context, type Details, type Json, type Observed, type Sql, type Target, targetKey } from '../model.ts'
+import {
+  type Context,
+  type Details,
+  type Fragment,
+  type Json,
+  type Observed,
+  type Sql,
+  type Target,
+  targetKey
+} from '../model.ts'
 import { comparableApp } from './app-value.ts'
 import { labelsRead } from './labels.ts'
 import { lockMessage } from './lock-message.ts'
@@ -62,13 +71,16 @@ export async function observeApps(
   })
 }
 
-/** A version is never changed but by the worker that locks it, so its id stands for its content. */
-export async function appTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<(Place & { token: string })[]>`
-    select j.workspace, j.path, coalesce(${last(sql)}::text, '') || ':' || a.xmin::text as token
-      from ${placed(sql, targets)}`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
-}
+/**
+ * A version is never changed but by the worker that locks it, so its id stands for its content. Whether a lock job of it
+ * is on its way is looked up in a hash.
+ */
+export const appTokens = (sql: Sql, targets: Fragment): Fragment => sql`
+  select j.workspace, j.path, concat_ws(':', coalesce(${last(sql)}::text, ''), a.xmin::text,
+           coalesce((a.workspace_id::text, ${last(sql)}) in (
+             select b.workspace_id::text, b.runnable_id from v2_job_queue q join v2_job b on b.id = q.id
+              where b.kind = 'appdependencies' and b.runnable_id is not null), false)) as token
+    from ${targets} join app a on a.workspace_id = j.workspace and a.path = j.path`
 
 interface LockRow extends Place {
   readonly version: string | null

@@ -2,6 +2,7 @@
 import {
   type Context,
   type Details,
+  type Fragment,
   type Json,
   type Observed,
   type Row,
@@ -96,15 +97,13 @@ function rowOf(stored: Stored, { capabilities }: Context): Row {
   }
 }
 
-/** Changes with the flow's row, with the version that is live, and with a worker's rewriting of that version. */
-export async function flowTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<{ workspace: string; path: string; token: string }[]>`
-    select j.workspace, j.path, concat_ws('.', v.id, f.xmin::text, v.xmin::text) as token
-      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-      join flow f on f.workspace_id = j.workspace and f.path = j.path
-      left join flow_version v on v.id = ${sql.unsafe(liveVersion)}`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
-}
+/** Changes with the flow's row, with the version that is live, with a worker's rewriting of it, and when its lock job ends. */
+export const flowTokens = (sql: Sql, targets: Fragment): Fragment => sql`
+  select j.workspace, j.path, concat_ws('.', v.id, f.xmin::text, v.xmin::text, q.id is not null) as token
+    from ${targets}
+    join flow f on f.workspace_id = j.workspace and f.path = j.path
+    left join flow_version v on v.id = ${sql.unsafe(liveVersion)}
+    left join v2_job_queue q on q.id = f.dependency_job`
 
 interface Locked {
   readonly workspace: string

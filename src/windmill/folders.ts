@@ -61,14 +61,6 @@ export async function liveOwners(
   return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.owners]))
 }
 
-export async function folderTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<{ workspace: string; path: string; token: string }[]>`
-    select t.workspace_id as workspace, t.name as path, t.xmin::text as token
-      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-      join folder t on t.workspace_id = j.workspace and t.name = j.path`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
-}
-
 /** The batch as one parameter, rules as they are stored. */
 function parameter(writes: readonly Write[]): string {
   return JSON.stringify(

@@ -1,6 +1,7 @@
 /** Rows of tables `group_` and `usr_to_group`: contract, workspaces-and-permissions §4. */
-import { type Context, type Removal, type Sql, type Target, targetKey, type Write } from '../model.ts'
+import { type Context, type Fragment, type Removal, type Sql, type Target, type Write } from '../model.ts'
 import { placesJson, type Shape, writeRows } from './row-writer.ts'
+import { targetList } from './targets.ts'
 
 /** Groups that Windmill makes and fills for itself: never deleted, and nobody that others added is taken out. */
 export const ownGroups: ReadonlySet<string> = new Set(['all', 'error_handler', 'slack', 'wm_deployers'])
@@ -16,9 +17,8 @@ export interface GroupRow extends Place {
  * Rows of the groups and of their memberships, to be grouped. One scan of the memberships whatever the number of groups:
  * their key does not lead with the group, and a join of the two invites the planner to scan them once per group.
  */
-const parts = (sql: Sql, targets: readonly Place[], member: ReturnType<typeof username>) => sql`
-  with j as materialized (
-    select workspace, path from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)),
+const parts = (sql: Sql, targets: Fragment, member: Fragment) => sql`
+  with j as materialized (select workspace, path from ${targets}),
   parts as (
     select g.workspace_id, g.name, g.xmin::text as mark, g.summary, null::text as usr
       from group_ g where (g.workspace_id, g.name) in (select workspace, path from j)
@@ -26,25 +26,20 @@ const parts = (sql: Sql, targets: readonly Place[], member: ReturnType<typeof us
     select m.workspace_id, m.group_, null, null, ${member}
       from usr_to_group m where (m.workspace_id, m.group_) in (select workspace, path from j))`
 
-const username = (sql: Sql) => sql`m.usr::text`
-
 export async function readGroups(sql: Sql, targets: readonly Place[]): Promise<readonly GroupRow[]> {
   return sql<GroupRow[]>`
-    ${parts(sql, targets, username(sql))}
+    ${parts(sql, targetList(sql, targets), sql`m.usr::text`)}
     select workspace_id as workspace, name as path, max(summary) as summary,
            coalesce(array_agg(usr) filter (where usr is not null), '{}') as members
       from parts group by workspace_id, name`
 }
 
 /** The mark of the group's row and those of all its memberships; these hashed, for there may be thousands. */
-export async function groupTokens(sql: Sql, targets: readonly Place[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql<(Place & { token: string })[]>`
-    ${parts(sql, targets, sql`m.usr || ':' || m.xmin::text`)}
-    select workspace_id as workspace, name as path, max(mark) || ':' || coalesce(left(encode(sha256(convert_to(
-             string_agg(usr, ' ' order by usr collate "C"), 'UTF8')), 'base64'), 22), '') as token
-      from parts group by workspace_id, name`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
-}
+export const groupTokens = (sql: Sql, targets: Fragment): Fragment => sql`
+  ${parts(sql, targets, sql`m.usr || ':' || m.xmin::text`)}
+  select workspace_id as workspace, name as path, max(mark) || ':' || coalesce(left(encode(sha256(convert_to(
+           string_agg(usr, ' ' order by usr collate "C"), 'UTF8')), 'base64'), 22), '') as token
+    from parts group by workspace_id, name having max(mark) is not null`
 
 /** Which of the names are groups of the instance: those hold in every workspace. */
 export async function instanceGroups(sql: Sql, names: readonly string[]): Promise<ReadonlySet<string>> {

@@ -1,7 +1,17 @@
 /** Which linked variables a change of a resource is about, and what the audit log says of it. */
 import { canonical } from '../fingerprint.ts'
-import { type AuditEntry, type Context, type Kind, LINKED, type Removal, type Row, type Write } from '../model.ts'
-import { declaredBy, descriptionOf, isGeneratedBy, type Linked, referencedVariables } from './linked-variables.ts'
+import {
+  type AuditEntry,
+  type Context,
+  type Kind,
+  LINKED,
+  type Removal,
+  type Row,
+  type Sql,
+  targetKey,
+  type Write
+} from '../model.ts'
+import { descriptionOf, isGeneratedBy, type Linked, readDeclared, referencedVariables } from './linked-variables.ts'
 import type { Reference } from './references.ts'
 
 /** Paths of the variables among the fields of a row. */
@@ -41,9 +51,19 @@ export function droppedLinks({ row, live }: { readonly row: Row; readonly live?:
   )
 }
 
-/** The variables of a removal that nobody else declares by now. */
-export const doomedLinks = ({ workspace, fields }: Removal, context: Context): readonly string[] =>
-  linkedOf(fields).filter(path => declaredBy(workspace, path, context) === undefined)
+/** Removals with those of their variables that nobody else declares by now. */
+export async function withDoomedLinks(
+  sql: Sql,
+  removals: readonly Removal[],
+  context: Context
+): Promise<readonly (Removal & { readonly linked: readonly string[] })[]> {
+  const places = removals.flatMap(({ workspace, fields }) => linkedOf(fields).map(path => ({ workspace, path })))
+  const declared = await readDeclared(sql, places, context)
+  return removals.map(one => ({
+    ...one,
+    linked: linkedOf(one.fields).filter(path => !declared.has(targetKey(one.workspace, path)))
+  }))
+}
 
 /** What others may call the resource or its variables. */
 export const namesOf = ({ workspace, path, fields }: Removal): readonly Reference[] =>

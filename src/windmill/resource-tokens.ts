@@ -1,5 +1,5 @@
 /** Marks that move whenever a resource, its type or its secret variables were touched. */
-import { type Context, type Sql, type Target, targetKey } from '../model.ts'
+import { type Context, type Fragment, type Sql, type Target, targetKey } from '../model.ts'
 import { linkedOf } from './resource-links.ts'
 import { placesJson } from './row-writer.ts'
 
@@ -32,56 +32,16 @@ export async function linkedRows(
   return new Map(rows.map(row => [targetKey(row.workspace, row.path), row]))
 }
 
-interface Mark {
-  readonly workspace: string
-  readonly path: string
-  readonly token: string
-}
-
-/** By target key, the xmin of the types that the resources name: of the workspace's and of the one in admins. */
-async function typeMarks(
-  sql: Sql,
-  resources: readonly (Mark & { readonly type: string })[]
-): Promise<ReadonlyMap<string, string>> {
-  const workspaces = [...new Set(['admins', ...resources.map(one => one.workspace)])]
-  const types = await sql<Mark[]>`
-    select t.workspace_id as workspace, t.name as path, t.xmin::text as token
-      from jsonb_array_elements_text(${JSON.stringify(workspaces)}::text::jsonb) as j(workspace)
-      join resource_type t on t.workspace_id = j.workspace`
-  const byName = new Map(types.map(one => [targetKey(one.workspace, one.path), one.token]))
-  return new Map(
-    resources.map(({ workspace, path, type }) => {
-      const marks = [workspace, 'admins'].map(one => byName.get(targetKey(one, type)) ?? '')
-      return [targetKey(workspace, path), `type=${marks.join('/')}`]
-    })
-  )
-}
-
 /**
- * xmin of the resource, of its type, whose schema decides which fields are secret, and of the secret variables that the
- * targets' fields name.
+ * xmin of the resource, of its type, whose schema decides which fields are secret (the workspace's and the one in
+ * admins), and of the secret variables that it generated.
  */
-export async function resourceTokens(
-  sql: Sql,
-  targets: readonly Target[],
-  context: Context
-): Promise<ReadonlyMap<string, string>> {
-  const resources = await sql<(Mark & { type: string })[]>`
-    select r.workspace_id as workspace, r.path, r.xmin::text as token, r.resource_type as type
-      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-      join resource r on r.workspace_id = j.workspace and r.path = j.path`
-  const own = new Map(resources.map(one => [targetKey(one.workspace, one.path), one.token]))
-  const types = await typeMarks(sql, resources)
-  const variables = await linkedRows(sql, targets, context)
-  const found = new Map<string, string>()
-  for (const { workspace, path, fields } of targets) {
-    const key = targetKey(workspace, path)
-    const token = own.get(key)
-    if (token === undefined) continue
-    const linked = [...linkedOf(fields)]
-      .sort()
-      .map(one => `${one}=${variables.get(targetKey(workspace, one))?.token ?? ''}`)
-    found.set(key, [token, types.get(key) ?? '', ...linked].join(' '))
-  }
-  return found
-}
+export const resourceTokens = (sql: Sql, targets: Fragment): Fragment => sql`
+  select j.workspace, j.path, concat_ws(' ', r.xmin::text, 'type=' || coalesce(t.xmin::text, '') || '/' || coalesce(a.xmin::text, ''), (
+           select string_agg(l.path || '=' || coalesce(v.xmin::text, ''), ' ' order by l.path collate "C")
+             from unnest(j.linked) as l(path)
+             left join variable v on v.workspace_id = j.workspace and v.path = l.path)) as token
+    from ${targets}
+    join resource r on r.workspace_id = j.workspace and r.path = j.path
+    left join resource_type t on t.workspace_id = j.workspace and t.name = r.resource_type
+    left join resource_type a on a.workspace_id = 'admins' and a.name = r.resource_type`

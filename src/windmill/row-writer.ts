@@ -1,6 +1,5 @@
 /** Creates and partial updates of a plain table, a whole batch with two statements. */
-import type { Sql, Target, Write } from '../model.ts'
-import { targetKey } from '../model.ts'
+import type { Fragment, Sql, Write } from '../model.ts'
 import { jsonPortions } from './statements.ts'
 
 /** Where a field of a row is kept. */
@@ -70,17 +69,11 @@ function valueSql({ field, as, empty = 'null' }: Column): string {
 const quoted = (name: string): string => `"${name}"`
 
 /** `xmin` of existing rows: it changes with every update. */
-export async function rowTokens(
-  sql: Sql,
-  table: 'variable' | 'resource_type',
-  targets: readonly Target[]
-): Promise<ReadonlyMap<string, string>> {
-  const key = table === 'variable' ? 'path' : 'name'
-  const rows = await sql<{ workspace: string; path: string; token: string }[]>`
-    select t.workspace_id as workspace, t.${sql(key)} as path, t.xmin::text as token
-      from jsonb_to_recordset(${placesJson(targets)}::text::jsonb) as j(workspace text, path text)
-      join ${sql(table)} t on t.workspace_id = j.workspace and t.${sql(key)} = j.path`
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
+export function rowTokens(sql: Sql, table: 'variable' | 'resource_type' | 'folder', targets: Fragment): Fragment {
+  const key = table === 'variable' ? sql`t.path` : sql`t.name`
+  return sql`
+    select j.workspace, j.path, t.xmin::text as token
+      from ${targets} join ${sql(table)} t on t.workspace_id = j.workspace and ${key} = j.path`
 }
 
 /** A list of places as one parameter. */

@@ -1,5 +1,5 @@
 /** What the queue holds of schedules, and what that says about them (contract: schedules §5, §9). */
-import { type Json, type Sql, targetKey } from '../model.ts'
+import { type Fragment, type Json, type Sql, targetKey } from '../model.ts'
 import { hexOf } from './jobs.ts'
 import { placesJson } from './row-writer.ts'
 
@@ -66,6 +66,24 @@ export function armedBy({ enabled, scriptPath, version }: Armable, jobs: readonl
   if (queued.some(job => job.starts !== scriptPath || !isPinned(job))) return 'outdated'
   return queued.length > 0 || (enabled && jobs.some(job => job.starts === scriptPath))
 }
+
+/** What the queue holds of each schedule, one row each: for `armedSql`. Read once, whatever the number of schedules. */
+export const queueSql = (sql: Sql): Fragment => sql`(
+  select o.workspace_id, o.trigger, jsonb_agg(jsonb_build_object(
+           'begun', q.running or q.suspend_until is not null, 'starts', o.runnable_path, 'version', coalesce(
+             lpad(to_hex(o.runnable_id), 16, '0'),
+             jsonb_path_query_first(o.raw_flow, '$.modules[*] ? (@.id == "a").value.hash') #>> '{}'))) as jobs
+    from v2_job_queue q
+    join v2_job o on o.id = q.id
+   where o.trigger_kind = 'schedule' and o.flow_step_id is null and o.parent_job is null
+   group by o.workspace_id, o.trigger)`
+
+/** `armedBy` as SQL, of schedule `s`, its jobs `q` and the version `n` of what it starts. */
+export const armedSql = (sql: Sql): Fragment => sql`(
+  select case when bool_or(not w.begun and (w.starts is distinct from s.script_path or
+                             w.version <> lpad(to_hex(n.version::bigint), 16, '0'))) then 'outdated'
+              when bool_or(not w.begun or (s.enabled and w.starts = s.script_path)) then 'true' else 'false' end
+    from jsonb_to_recordset(q.jobs) as w(begun boolean, starts text, version text))`
 
 /** When the next run is due; in the past while it waits for a worker. */
 export const nextOf = (jobs: readonly Waiting[] = []): Date | undefined => jobs.find(job => !job.begun)?.scheduledFor

@@ -1,10 +1,10 @@
 /** Rows of schedules as fields of the CRD, with the state of their jobs: read, marked and written. */
-import type { Context, Json, Observed, Row, Sql, Target, Write } from '../model.ts'
+import type { Context, Fragment, Json, Observed, Row, Sql, Write } from '../model.ts'
 import { targetKey } from '../model.ts'
 import { labelsRead } from './labels.ts'
 import { retryRead } from './retry.ts'
 import { placesJson } from './row-writer.ts'
-import { armedBy, readQueue } from './schedule-queue.ts'
+import { armedBy, armedSql, queueSql, readQueue } from './schedule-queue.ts'
 import { ARMED } from './schedule-spec.ts'
 
 interface Place {
@@ -81,12 +81,7 @@ export const lastRun = (sql: Sql) => sql`
  * Not `xmin`: every push of a worker updates the row without changing it. What the row holds is digested instead, with
  * all that a comparison depends on besides: jobs, versions, the outcome of the last run, the archive.
  */
-export async function scheduleTokens(
-  sql: Sql,
-  targets: readonly Target[],
-  { capabilities }: Context
-): Promise<ReadonlyMap<string, string>> {
-  if (targets.length === 0) return new Map()
+export function scheduleTokens(sql: Sql, targets: Fragment, { capabilities }: Context): Fragment {
   const skip = capabilities.has('schedule', 'dynamic_skip')
     ? sql`exists (select from script c where c.workspace_id = s.workspace_id and c.path = s.dynamic_skip and not c.archived)`
     : sql`false`
@@ -94,30 +89,15 @@ export async function scheduleTokens(
   const gone = sql`
     s.is_flow and exists (
       select from flow f where f.workspace_id = s.workspace_id and f.path = s.script_path and f.archived)`
-  const rows = await sql<Marked[]>`
-    select s.workspace_id as workspace, s.path, s.enabled, s.script_path as "scriptPath", ${version(sql)} as version,
-           concat_ws(' ', l.status, ${skip}, ${gone}, w.deleted,
-           md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as mark
-      from ${places(sql, targets)}
+  return sql`
+    select s.workspace_id as workspace, s.path, concat_ws(' ', ${armedSql(sql)}, coalesce(n.version, 'null'), l.status, ${skip}, ${gone}, w.deleted,
+           md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as token
+      from ${targets}
       join schedule s on s.workspace_id = j.workspace and s.path = j.path
       join workspace w on w.id = s.workspace_id
+      left join ${queueSql(sql)} q on q.workspace_id = s.workspace_id and q.trigger = s.path
+      cross join lateral (select ${version(sql)} as version) n
       left join ${lastRun(sql)} l on true`
-  const queue = await readQueue(sql, targets)
-  return new Map(
-    rows.map(row => {
-      const key = targetKey(row.workspace, row.path)
-      return [key, `${JSON.stringify(armedBy(row, queue.get(key)))} ${row.version} ${row.mark}`]
-    })
-  )
-}
-
-interface Marked {
-  readonly workspace: string
-  readonly path: string
-  readonly enabled: boolean
-  readonly scriptPath: string
-  readonly version: string | null
-  readonly mark: string
 }
 
 interface Stored {

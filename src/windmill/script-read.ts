@@ -3,6 +3,7 @@ import { fingerprintOf } from '../fingerprint.ts'
 import {
   type Context,
   type Details,
+  type Fragment,
   type Json,
   type Observed,
   type Row,
@@ -129,19 +130,16 @@ export async function failedScripts(
   return new Map(found.map(({ workspace, path, row }) => [targetKey(workspace, path), row]))
 }
 
-/** All live versions of a path and their `xmin`; for one that waits for its lock also whether a job is on its way. */
-export async function scriptTokens(sql: Sql, targets: readonly Target[]): Promise<ReadonlyMap<string, string>> {
-  const rows = await sql.unsafe<{ workspace: string; path: string; token: string }[]>(
-    `select j.workspace, j.path, string_agg(s.hash::text || ':' || s.xmin::text ||
-              case when ${isWaiting} then case when ${hasJobSql} then ':waiting' else ':stuck' end else '' end, ' '
-              order by s.created_at desc, s.hash) as token
-       from ${targetsSql}
-       join script s on s.workspace_id = j.workspace and s.path = j.path and not s.archived and not s.deleted
-      group by j.workspace, j.path`,
-    [targetsJson(targets)]
-  )
-  return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.token]))
-}
+/**
+ * Every live version of a path and its `xmin`; for one that waits for its lock also whether a job is on its way. More
+ * than one is a mishap that is mended as soon as it is seen.
+ */
+export const scriptTokens = (sql: Sql, targets: Fragment): Fragment => sql`
+  select j.workspace, j.path, s.hash::text || ':' || s.xmin::text || ${sql.unsafe(
+    `case when ${isWaiting} then case when ${hasJobSql} then ':waiting' else ':stuck' end else '' end`
+  )} as token
+    from ${targets}
+    join script s on s.workspace_id = j.workspace and s.path = j.path and not s.archived and not s.deleted`
 
 interface LockRead {
   readonly workspace: string

@@ -8,7 +8,7 @@ export async function inOneGo<const T extends readonly unknown[]>(
   work: T
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(work)
-  return (await Promise.all(work)) as { -readonly [K in keyof T]: Awaited<T[K]> }
+  return await Promise.all(work)
 }
 
 /** Larger ones are no faster, and the driver copies each several times. */

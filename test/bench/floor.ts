@@ -1,18 +1,18 @@
 /** The least that a part of the work can take: bare requests and bare queries, timed without the start of the process. */
 
 import { plain } from '../support/database.ts'
-import { ask, atOnce, metadataList, metadataObject, pagesOf, statusBody } from './lib/bare-http.ts'
+import { ask, atOnce, metadataList, metadataObject, pagesOf, statusBody, tableList } from './lib/bare-http.ts'
 import { sizesOf, type Thing, thingsOf, type WorldOptions } from './lib/world.ts'
 
 const [what = '', argument = ''] = process.argv.slice(2)
 const plurals = JSON.parse(process.env['BENCH_PLURALS'] ?? '{}') as Record<string, string>
 
 /** All kinds at once, pages of a kind one after the other, as tokens demand. */
-async function lists(accept: string): Promise<void> {
+async function lists(accept: string, query = ''): Promise<void> {
   await Promise.all(
     Object.values(plurals).map(async plural => {
       let seen = 0
-      for await (const page of pagesOf(plural, accept)) seen += page.length
+      for await (const page of pagesOf(plural, accept, query)) seen += page.length
       return seen
     })
   )
@@ -68,6 +68,8 @@ async function timed(work: () => Promise<void>): Promise<void> {
 
 const work: Readonly<Record<string, () => Promise<void>>> = {
   list: () => timed(() => lists(metadataList)),
+  // The very pages that the program lists.
+  'table-list': () => timed(() => lists(tableList, '&includeObject=None')),
   'full-list': () => timed(() => lists('application/json')),
   patch: () => singles(Number(argument), 'PATCH'),
   get: () => singles(Number(argument), 'GET'),

@@ -3,6 +3,7 @@ import type { Database } from '../../src/database/client.ts'
 import type { AnyKind, Compiled, Context, Input, Kind, Listed, Ref, Row } from '../../src/model.ts'
 import { targetKey } from '../../src/model.ts'
 import { differences } from '../../src/plan.ts'
+import { readTokens } from '../../src/windmill/targets.ts'
 
 export interface Given {
   readonly spec: Record<string, unknown>
@@ -57,7 +58,7 @@ export async function applyOne(database: Database, anyKind: AnyKind, given: Give
     const targets = [
       { workspace: given.workspace, path, fields: [...Object.keys(compiled.row), ...(given.previous ?? [])] }
     ]
-    const tokens = await kind.tokens(sql, targets, context)
+    const tokens = await readTokens(sql, kind, targets, context)
     const [live] = await kind.observe(sql, targets, context)
     return { compiled, live, tokenBefore: tokens.get(targetKey(given.workspace, path)) }
   })
@@ -71,7 +72,7 @@ export async function applyOne(database: Database, anyKind: AnyKind, given: Give
       const write = { op, workspace: given.workspace, path, row: want, listed, ...guard } as const
       await kind.write(sql, [live ? { ...write, live: live.row } : write], context)
     }
-    return { tokens: await kind.tokens(sql, targets, context), rows: await kind.observe(sql, targets, context) }
+    return { tokens: await readTokens(sql, kind, targets, context), rows: await kind.observe(sql, targets, context) }
   })
   return {
     op,

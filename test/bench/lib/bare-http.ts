@@ -56,6 +56,7 @@ export function ask({ path, method = 'GET', accept = 'application/json', body, s
 }
 
 export const metadataList = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
+export const tableList = 'application/json;as=Table;g=meta.k8s.io;v=v1'
 export const metadataObject = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1'
 
 export interface Item {

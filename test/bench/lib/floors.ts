@@ -27,7 +27,7 @@ function environment({ cluster, database, plurals, scratch, world }: Bare): Reco
   }
 }
 
-export type FloorName = 'list' | 'full-list' | 'patch' | 'get' | 'tokens'
+export type FloorName = 'list' | 'table-list' | 'full-list' | 'patch' | 'get' | 'tokens'
 
 /** Milliseconds of the bare work alone. */
 export async function floor(bare: Bare, name: FloorName, count = 0): Promise<number> {

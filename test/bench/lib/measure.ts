@@ -33,7 +33,7 @@ export interface Command {
 const preload = new URL('../exit-usage.js', import.meta.url).href
 
 /** As the image starts it. */
-export const usualNodeArgs = ['--max-semi-space-size=4', '--heap-growing-percent=75']
+export const usualNodeArgs: readonly string[] = []
 
 export async function measure(command: Command): Promise<Usage> {
   const { file, args = [], nodeArgs = usualNodeArgs, env = {}, folder } = command

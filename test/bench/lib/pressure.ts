@@ -5,8 +5,9 @@ import type { BenchDatabase } from './database.ts'
 import { delayed } from './latency.ts'
 import { canLimit, killedBy, usualNodeArgs } from './measure.ts'
 import { type Measured, runProgram, type Start } from './program.ts'
-import { type Bench, sampleOf } from './round.ts'
-import type { WorldOptions } from './world.ts'
+import { type Bench, sampleOf } from './sample.ts'
+import type { Line } from './summary.ts'
+import { plainWorld, type WorldOptions } from './world.ts'
 
 interface Trial {
   readonly name: string
@@ -15,6 +16,8 @@ interface Trial {
   readonly faults?: Faults
   readonly nodeArgs?: readonly string[]
   readonly limitMiB?: number
+  /** The first sync runs without the limit, as one with more memory would be started by hand. */
+  readonly limitLater?: boolean
   /** What stands between the program and the database, as long as the body runs. */
   readonly between?: (database: BenchDatabase, body: (url: string) => Promise<void>) => Promise<void>
   /** Share of objects that must end in Error. */
@@ -56,10 +59,39 @@ const trials: readonly Trial[] = [
   { name: 'crowded', title: 'five connections left in the database', between: crowded },
   { name: 'small-heap', title: '--max-old-space-size=128', nodeArgs: [...usualNodeArgs, '--max-old-space-size=128'] },
   { name: 'limit', title: 'control group of 256 MiB', limitMiB: 256 },
+  {
+    name: 'limit-later',
+    title: 'control group of 256 MiB after a first sync without',
+    limitMiB: 256,
+    limitLater: true
+  },
   { name: 'invalid', title: '1 % of the CRs invalid', world: { invalid: 0.01 }, errors: 0.01 },
   { name: 'huge', title: 'one object of 900 KB per page', world: { huge: true } },
   { name: 'huge-limit', title: 'the same in a control group of 256 MiB', world: { huge: true }, limitMiB: 256 }
 ]
+
+const steps = ['first sync', 'no-op', '1 % changed'] as const
+type Step = (typeof steps)[number]
+
+/** A line per trial and size. */
+export function pressureTable(lines: readonly Line[]): string {
+  const shown = new Map<string, (string | undefined)[]>()
+  const sizes = new Set(lines.map(line => line.size))
+  for (const { scenario, size, wallMs, peakMiB, problem } of lines) {
+    const at = scenario.lastIndexOf(': ')
+    const title = scenario.slice(0, at) + (sizes.size > 1 ? `, ${size.toLocaleString('en-US')} CRs` : '')
+    const cells = shown.get(title) ?? steps.map(() => undefined)
+    const time = `${(wallMs / 1000).toFixed(2)}${problem && ' (!)'}`
+    cells[steps.indexOf(scenario.slice(at + 2) as Step)] = `${time} | ${peakMiB?.toFixed(0) ?? 'unknown'}`
+    shown.set(title, cells)
+  }
+  const rows = [...shown].map(([title, cells]) => `| ${title} | ${cells.map(cell => cell ?? ' | ').join(' | ')} |`)
+  return [
+    `| | ${steps.map(step => `${step}, s | MiB`).join(' | ')} |`,
+    `| --- | ${steps.map(() => '--: | --:').join(' | ')} |`,
+    ...rows
+  ].join('\n')
+}
 
 /** Every trial is a first sync, a no-op and one change in a hundred. */
 export async function pressure(bench: Bench): Promise<void> {
@@ -76,19 +108,12 @@ export async function pressure(bench: Bench): Promise<void> {
 
 async function attempt(bench: Bench, trial: Trial, size: number): Promise<void> {
   const { cluster, server, plurals, program } = bench
-  const world: WorldOptions = {
-    size,
-    kinds: Object.keys(plurals),
-    lastApplied: false,
-    invalid: 0,
-    huge: false,
-    ...trial.world
-  }
+  const world: WorldOptions = { ...plainWorld(size, plurals), ...trial.world }
   bench.say(`${size}: ${trial.title}`)
   await cluster.order({ do: 'world', world, plurals })
   const database = await server.make()
   const between = trial.between ?? ((_, body) => body(database.url))
-  const step = async (name: string, expected: readonly [op: string, count: number]): Promise<void> => {
+  const step = async (name: Step, expected: readonly [op: string, count: number]): Promise<void> => {
     await database.tidy()
     await cluster.order({ do: 'faults', faults: trial.faults ?? {} })
     await between(database, async url => {
@@ -96,7 +121,7 @@ async function attempt(bench: Bench, trial: Trial, size: number): Promise<void> 
         cluster,
         database,
         url,
-        limitMiB: trial.limitMiB,
+        limitMiB: trial.limitLater && name === 'first sync' ? undefined : trial.limitMiB,
         ...(trial.nodeArgs && { nodeArgs: trial.nodeArgs })
       }
       const measured = await runProgram(program, start)

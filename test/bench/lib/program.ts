@@ -14,6 +14,7 @@ export interface Program {
 export function unpack(scratch: string): Program {
   const folder = join(scratch, 'app')
   cpSync(join(projectFolder, 'dist/bundle'), folder, { recursive: true })
+  // Floors and rivals write there too.
   mkdirSync(join(scratch, 'out'), { recursive: true })
   return { folder: scratch, main: join(folder, 'bin/src/main.js') }
 }
@@ -42,26 +43,39 @@ export interface Start {
 const usualArgs = ['-o', 'json', '--max-lock-jobs', '0', '--log-level', 'warn']
 
 export async function runProgram(program: Program, start: Start): Promise<Measured> {
+  const { usages, work, traffic } = await runAtOnce(program, start, [start.args ?? ['reconcile']])
+  const [usage] = usages as [Usage]
+  return { usage, work, traffic, ...told(usage) }
+}
+
+/** Processes side by side on one cluster and database, each with arguments of its own. */
+export async function runAtOnce(
+  program: Program,
+  start: Omit<Start, 'args'>,
+  processes: readonly (readonly string[])[]
+): Promise<{ readonly usages: readonly Usage[]; readonly work: Work; readonly traffic: Counts }> {
   const { cluster, database } = start
   const kubeconfig = join(program.folder, 'kubeconfig')
   writeFileSync(kubeconfig, cluster.kubeconfig)
   await cluster.order({ do: 'counts', reset: true })
-  const { result: usage, work } = await database.counted('windmill-iac', () =>
-    measure({
+  const one = (args: readonly string[], index: number): Promise<Usage> => {
+    const folder = join(program.folder, index === 0 ? 'out' : `out-${index}`)
+    mkdirSync(folder, { recursive: true })
+    return measure({
       file: program.main,
-      args: [...(start.args ?? ['reconcile']), ...usualArgs],
+      args: [...args, ...usualArgs],
       env: { KUBECONFIG: kubeconfig, DATABASE_URL: start.url ?? database.url },
-      folder: join(program.folder, 'out'),
+      folder,
       limitMiB: start.limitMiB,
       ...(start.nodeArgs && { nodeArgs: start.nodeArgs })
     })
-  )
-  const traffic = await cluster.order<Counts>({ do: 'counts', reset: true })
-  return { usage, work, traffic, ...told(usage) }
+  }
+  const { result: usages, work } = await database.counted('windmill-iac', () => Promise.all(processes.map(one)))
+  return { usages, work, traffic: await cluster.order<Counts>({ do: 'counts', reset: true }) }
 }
 
 /** The report is one line; its objects may be many. */
-function told({ stdout, stderr, code, signal }: Usage): Pick<Measured, 'counts' | 'errors'> {
+export function told({ stdout, stderr, code, signal }: Usage): Pick<Measured, 'counts' | 'errors'> {
   try {
     const { counts, objects, run } = JSON.parse(stdout) as {
       counts: Record<string, number>

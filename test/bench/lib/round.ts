@@ -1,11 +1,13 @@
 /** One round over one size: every scenario once, each followed by its floors and rivals, so that all see the same machine. */
-import type { Cluster } from './cluster.ts'
+import { alone, oneKind } from './alone.ts'
 import { copyFloor, save } from './copy.ts'
-import type { BenchDatabase, Server } from './database.ts'
-import { type Bare, type FloorName, floor, type Rival, rivals, runRival } from './floors.ts'
+import type { BenchDatabase } from './database.ts'
+import { type Bare, type Rival, rivals, runRival } from './floors.ts'
 import type { Options } from './options.ts'
-import { type Measured, type Program, runProgram } from './program.ts'
-import type { WorldOptions } from './world.ts'
+import { type Measured, runProgram } from './program.ts'
+import { type Bench, type Expected, type Floors, type FloorWanted, floorsOf, problemOf, sampleOf } from './sample.ts'
+import { shards } from './shards.ts'
+import { plainWorld, type WorldOptions } from './world.ts'
 
 export const scenarioNames = [
   'first-sync',
@@ -16,98 +18,43 @@ export const scenarioNames = [
   'drifted',
   'lost-ledger',
   'deleted',
-  'schedules'
+  'scripts',
+  'schedules',
+  'shards'
 ] as const
 export type ScenarioName = (typeof scenarioNames)[number]
 
-/** One measured run. */
-export interface Sample {
-  readonly scenario: string
-  readonly size: number
-  /** `ours` or a rival. */
-  readonly who: string
-  /** Objects that the run had to do something about. */
-  readonly touched: number
-  readonly wallMs: number
-  readonly cpuMs: number | undefined
-  readonly peakMiB: number | undefined
-  readonly requests: number
-  readonly patches: number
-  readonly receivedMiB: number
-  readonly connections: number
-  readonly statements: number
-  readonly transactions: number
-  readonly serverMs: number
-  readonly rowsWritten: number
-  readonly walMiB: number
-  /** Milliseconds by floor; the run's floor is their sum. */
-  readonly floors: Readonly<Record<string, number>>
-  /** '' when the run did exactly what it should have. */
-  readonly problem: string
-}
+/** These have a world of their own; all others begin with one first sync, and go on from there. */
+const apart: readonly string[] = ['scripts', 'schedules', 'shards'] satisfies readonly ScenarioName[]
 
-export interface Bench {
-  readonly options: Options
-  readonly cluster: Cluster
-  readonly server: Server
-  readonly program: Program
-  readonly plurals: Readonly<Record<string, string>>
-  readonly say: (text: string) => void
-  readonly report: (sample: Sample) => void
-}
+const isRoundWanted = ({ scenarios }: Options): boolean =>
+  scenarios.length === 0 || scenarios.some(name => !apart.includes(name))
 
-interface Expected {
-  readonly op: string
-  readonly count: number
-  /** Nothing may be written anywhere. */
-  readonly quiet?: boolean
-}
+const wants = ({ options: { scenarios, quick } }: Bench, name: ScenarioName): boolean =>
+  scenarios.length === 0 ? !(quick && leftOutIfQuick.includes(name)) : scenarios.includes(name)
 
-const wants = ({ options }: Bench, name: ScenarioName): boolean =>
-  options.scenarios.length === 0 || options.scenarios.includes(name)
-
-export function sampleOf(
-  scenario: string,
-  size: number,
-  who: string,
-  measured: Measured
-): Omit<Sample, 'floors' | 'problem' | 'touched'> {
-  const { usage, work, traffic } = measured
-  return {
-    scenario,
-    size,
-    who,
-    wallMs: usage.wallMs,
-    cpuMs: usage.cpuMs,
-    peakMiB: usage.peakMiB,
-    requests: traffic.requests,
-    patches: traffic.patches,
-    receivedMiB: traffic.bytesOut / 2 ** 20,
-    connections: traffic.connections,
-    ...work
-  }
-}
-
-function problemOf({ usage, counts, errors, work, traffic }: Measured, { op, count, quiet }: Expected): string {
-  if (errors.length > 0) return errors.join('; ')
-  const problems = [
-    usage.code === 0 ? '' : `exit ${usage.code}`,
-    counts[op] === count ? '' : `${op}: ${counts[op]} instead of ${count}`,
-    quiet && work.rowsWritten > 0 ? `${work.rowsWritten} rows written` : '',
-    quiet && traffic.patches > 0 ? `${traffic.patches} statuses patched` : ''
-  ]
-  return problems.filter(Boolean).join('; ')
-}
+const leftOutIfQuick: readonly string[] = ['scripts', 'shards'] satisfies readonly ScenarioName[]
 
 export async function round(bench: Bench, size: number, number: number): Promise<void> {
+  const { options, plurals } = bench
+  if (isRoundWanted(options)) await mixed(bench, size, number)
+  for (const name of Object.keys(alone) as (keyof typeof alone)[])
+    if (wants(bench, name) && plurals[alone[name].kind] !== undefined && isItsSize(options, name, size))
+      await oneKind(bench, name, size)
+  // What two processes gain shows at the largest size.
+  if (wants(bench, 'shards') && size === Math.max(...options.sizes)) await shards(bench, size, number)
+}
+
+/** Not twice for two sizes that are both more than there ever are; a quick bench looks at the largest alone. */
+const isItsSize = ({ sizes, quick }: Options, name: keyof typeof alone, size: number): boolean => {
+  const count = (of: number): number => Math.min(of, alone[name].most)
+  return size === (quick ? Math.max(...sizes) : sizes.find(one => count(one) === count(size)))
+}
+
+/** All kinds, in the proportions of an instance. */
+async function mixed(bench: Bench, size: number, number: number): Promise<void> {
   const { cluster, server, plurals, options } = bench
-  const world: WorldOptions = {
-    size,
-    kinds: Object.keys(plurals),
-    lastApplied: options.lastApplied,
-    invalid: 0,
-    huge: false
-  }
+  const world = { ...plainWorld(size, plurals), lastApplied: options.lastApplied }
   bench.say(`size ${size}, round ${number + 1}: making CRs`)
   await cluster.order({ do: 'world', world, plurals })
   const database = await server.make()
@@ -119,7 +66,6 @@ export async function round(bench: Bench, size: number, number: number): Promise
   } finally {
     for (const one of [database, ...databases.values()]) await one.drop()
   }
-  if (wants(bench, 'schedules') && plurals['WindmillSchedule'] !== undefined) await schedules(bench, size)
 }
 
 interface Databases {
@@ -171,16 +117,14 @@ class Round {
     return { cluster, plurals, scratch: program.folder, database: this.bases.database, world: this.world }
   }
 
-  private async floors(names: readonly (readonly [FloorName, number?])[]): Promise<Record<string, number>> {
-    const found: Record<string, number> = {}
-    for (const [name, count] of names) found[name] = await floor(this.bare, name, count)
-    return found
+  private floors(names: readonly FloorWanted[]): Promise<Floors> {
+    return floorsOf(this.bare, names)
   }
 
   private async ours(
     name: string,
     expected: Expected,
-    floors: readonly (readonly [FloorName, number?])[] = [],
+    floors: readonly FloorWanted[] = [],
     args?: readonly string[]
   ): Promise<void> {
     const measured = await this.measured(name, args)
@@ -194,12 +138,12 @@ class Round {
     return runProgram(bench.program, { ...bench, database: bases.database, ...(args && { args }) })
   }
 
-  private tell(name: string, measured: Measured, expected: Expected, floors: Readonly<Record<string, number>>): void {
+  private tell(name: string, measured: Measured, expected: Expected, floors: Floors): void {
     const touched = expected.quiet ? 0 : expected.count
     this.bench.report({
       ...sampleOf(name, this.size, 'ours', measured),
       touched,
-      floors,
+      ...floors,
       problem: problemOf(measured, expected)
     })
   }
@@ -220,12 +164,12 @@ class Round {
     const { bench, bases, size } = this
     const measured = await this.measured('first-sync')
     if (this.wants('first-sync')) {
-      const floors = await this.floors([['full-list'], ['patch', size]])
+      const { floors } = await this.floors([['full-list'], ['patch', size]])
       const saved = await save(bases.database)
       const empty = await bench.server.make()
-      floors['copy'] = await copyFloor(saved, empty)
+      const copy = await copyFloor(saved, empty)
       await empty.drop()
-      this.tell('first-sync', measured, { op: 'create', count: size }, floors)
+      this.tell('first-sync', measured, { op: 'create', count: size }, { floors: { ...floors, copy } })
     }
     if (this.wants('first-sync') || this.wants('no-op') || this.wants('changed')) await this.rivals('first-sync', size)
     await bench.cluster.order({ do: 'settle' })
@@ -264,7 +208,7 @@ class Round {
     this.bench.report({
       ...sampleOf('plan', this.size, 'ours', measured),
       touched: count,
-      floors,
+      ...floors,
       problem: problem.filter(Boolean).join('; ')
     })
   }
@@ -307,46 +251,4 @@ async function drift({ sql }: BenchDatabase, kinds: readonly string[]): Promise<
     count += edited.length
   }
   return count
-}
-
-/** Schedules alone, at most 5,000 of them: first the sync that arms them, then a run that finds them armed. */
-async function schedules(bench: Bench, most: number): Promise<void> {
-  const { cluster, server, plurals, program, options } = bench
-  const size = Math.min(5000, most)
-  const world = {
-    size,
-    kinds: Object.keys(plurals),
-    lastApplied: options.lastApplied,
-    invalid: 0,
-    huge: false,
-    mostly: 'WindmillSchedule'
-  }
-  await cluster.order({ do: 'world', world, plurals })
-  const database = await server.make()
-  const bare: Bare = { cluster, plurals, scratch: program.folder, database, world }
-  try {
-    bench.say(`${size} schedules: first sync`)
-    await database.tidy()
-    const first = await runProgram(program, { cluster, database })
-    const floors = { 'full-list': await floor(bare, 'full-list'), patch: await floor(bare, 'patch', size) }
-    bench.report({
-      ...sampleOf('schedules, first sync', size, 'ours', first),
-      touched: size,
-      floors,
-      problem: problemOf(first, { op: 'create', count: size })
-    })
-    await cluster.order({ do: 'settle' })
-    await database.tidy()
-    bench.say(`${size} schedules: no-op`)
-    const again = await runProgram(program, { cluster, database })
-    const least = { list: await floor(bare, 'list'), tokens: await floor(bare, 'tokens') }
-    bench.report({
-      ...sampleOf('schedules, no-op', size, 'ours', again),
-      touched: 0,
-      floors: least,
-      problem: problemOf(again, { op: 'keep', count: size, quiet: true })
-    })
-  } finally {
-    await database.drop()
-  }
 }

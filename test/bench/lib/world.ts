@@ -15,6 +15,15 @@ export interface WorldOptions {
   readonly mostly?: string | undefined
 }
 
+/** Everything in order. */
+export const plainWorld = (size: number, plurals: Readonly<Record<string, string>>): WorldOptions => ({
+  size,
+  kinds: Object.keys(plurals),
+  lastApplied: false,
+  invalid: 0,
+  huge: false
+})
+
 /** One CR before it is written out. */
 export interface Thing {
   readonly kind: string

@@ -11,6 +11,7 @@ import { silent } from '../../../src/log.ts'
 import type { AnyKind, Listed, Source, Status } from '../../../src/model.ts'
 import { checkKinds } from '../../../src/registry.ts'
 import type { Report } from '../../../src/report.ts'
+import { Roster } from '../../../src/roster.ts'
 import { run } from '../../../src/run.ts'
 import { plain, withDatabase } from '../database.ts'
 import { projectFolder, runMain, withManifests } from '../job.ts'
@@ -226,10 +227,10 @@ function sourceOf(stage: Stage, world: World, { namespace }: Scope): Source {
     [...world.crs.values()].filter(cr => cr.kind === plural(kind) && (namespace === '' || cr.namespace === namespace))
   return {
     id: CLUSTER,
-    list: async ({ kind }) => of(kind).map(listedOf),
+    list: async ({ kind }) => Roster.of(kind, of(kind).map(listedOf)),
     strays: () => [],
     async *read(kind, wanted) {
-      const names = new Set(wanted.map(one => `${one.namespace}/${one.name}`))
+      const names = new Set([...wanted].map(one => `${one.namespace}/${one.name}`))
       const found = of(kind.kind).filter(cr => names.has(`${cr.namespace}/${cr.name}`))
       if (found.length > 0) yield found.map(cr => ({ listed: listedOf(cr), spec: specOf(cr) }))
     },

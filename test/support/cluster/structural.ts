@@ -1,6 +1,7 @@
 /** What an API server does to a custom object before it stores it: prune, drop nulls, default, validate. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import formats from 'ajv-formats'
+import { goRegExp } from '../../../src/crd-types.ts'
 import { ruleFaults } from './rules.ts'
 import type { Cause, Fields, Schema } from './types.ts'
 import { isFields } from './types.ts'
@@ -22,6 +23,8 @@ interface Pruning {
 
 function pruneAt(value: unknown, schema: Schema | undefined, at: Pruning): void {
   if (Array.isArray(value)) {
+    // Nothing is said about the items of a list that may be any JSON.
+    if (!schema?.items && schema?.['x-kubernetes-preserve-unknown-fields']) return
     for (const [index, item] of value.entries()) {
       pruneAt(item, schema?.items, { ...at, root: false, path: `${at.path}[${index}]` })
     }
@@ -52,7 +55,7 @@ export function fillIn(value: unknown, schema: Schema | undefined): void {
     for (const [key, property] of Object.entries(schema.properties ?? {})) fillInProperty(value, key, property)
     const more = schema.additionalProperties
     if (!isFields(more)) return
-    for (const key of Object.keys(value)) if (!schema.properties?.[key]) fillIn(value[key], more)
+    for (const key of Object.keys(value)) if (!schema.properties?.[key]) fillInProperty(value, key, more)
   }
 }
 
@@ -63,7 +66,7 @@ function fillInProperty(value: Fields, key: string, property: Schema): void {
   fillIn(value[key], property)
 }
 
-const ajv = new Ajv({ strict: false, allErrors: true, verbose: true, logger: false, unicodeRegExp: false })
+const ajv = new Ajv({ strict: false, allErrors: true, verbose: true, logger: false, code: { regExp: goRegExp } })
 formats.default(ajv)
 
 const validators = new WeakMap<Schema, ValidateFunction>()
