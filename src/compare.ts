@@ -208,5 +208,17 @@ export function baseOf(
 ): { base: Digest; fields: readonly string[]; deployed: Readonly<Record<string, string>> } {
   const row = without(compiled.row, kind.upkeep ?? [])
   const deployed = marksOf(row, kind.rewritten)
-  return { base: digestOf({ ...row, ...deployed }), fields: Object.keys(row).sort(), deployed }
+  const marked = kind.rewritten ? { ...row, ...deployed } : row
+  return { base: digestOf(marked), fields: shared(Object.keys(row).sort()), deployed }
+}
+
+const known = new Map<string, readonly string[]>()
+
+/** Thousands of objects state the same few sets of fields: their entries hold one list. */
+function shared(fields: readonly string[]): readonly string[] {
+  const key = fields.join()
+  const found = known.get(key)
+  if (found) return found
+  known.set(key, fields)
+  return fields
 }

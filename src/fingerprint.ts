@@ -84,8 +84,11 @@ export function fingerprintOf(parts: readonly string[]): Fingerprint {
       text = '\0'
     }
   }
-  return hash.update(text).digest('base64url').slice(0, 22) as Fingerprint
+  return shortened(hash.update(text).digest('base64url')) as Fingerprint
 }
+
+/** 128 bits of a digest as a text of its own: a slice of a text keeps the whole of it alive. */
+export const shortened = (digest: string): string => Buffer.from(digest, 'latin1').toString('latin1', 0, 22)
 
 /** The annotations of ours, without prefix, that change what becomes of a CR. A listing need not tell any other. */
 export const markedAnnotations = [
@@ -97,8 +100,11 @@ export const markedAnnotations = [
   'archived'
 ] as const
 
+const none: Readonly<Record<string, never>> = Object.freeze({})
+
 /** Digests of the stated ones of some fields. */
 export function marksOf(row: Row, fields: readonly string[] = []): Readonly<Record<string, Digest>> {
+  if (fields.length === 0) return none
   const stated = fields.filter(field => row[field] !== undefined)
   return Object.fromEntries(stated.map(field => [field, digestOf({ v: row[field] ?? null })]))
 }

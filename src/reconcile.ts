@@ -201,7 +201,7 @@ async function tell(session: Session, kind: AnyKind, applied: readonly Applied[]
     if (!('entry' in one)) continue
     const { input } = one.done.admitted
     if (kind.inWorkspace === false) session.workspaces.add(input.workspace)
-    session.outcomes.set(outcomeOf(kind, one.done))
+    session.outcomes.set({ ...outcomeOf(kind, one.done), message: one.entry.message })
     if (one.entry.reported !== '') continue
     if (session.config.status === 'changes' && one.done.decision.op === 'keep') continue
     notices.push({ listed: input.listed, status: statusFor(input.listed, one.entry), before: one.before?.state })

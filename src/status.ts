@@ -1,5 +1,6 @@
 /** Pure: an outcome becomes a status, and only a status that says something new is written. */
 import { createHash } from 'node:crypto'
+import { shortened } from './fingerprint.ts'
 import type { Details, Listed, State, Status } from './model.ts'
 
 export interface News {
@@ -38,8 +39,14 @@ export function statusOf(listed: Pick<Listed, 'generation'>, news: News): Status
   }
 }
 
-/** Kubernetes' times have no fractions. */
-export const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
+let last = { second: Number.NaN, text: '' }
+
+/** Kubernetes' times have no fractions. The same second is the same text: a run tells it of thousands of objects. */
+export function seconds(time: Date): string {
+  const second = Math.floor(time.getTime() / 1000)
+  if (second !== last.second) last = { second, text: time.toISOString().replace(/\.\d+Z$/, 'Z') }
+  return last.text
+}
 
 /** Tells statuses apart by everything but the times of edits; of the object with this uid. */
 export function statusDigest(uid: string, status: Status): string {
@@ -48,7 +55,7 @@ export function statusDigest(uid: string, status: Status): string {
   const lock = [hash, lockState, lockMessage]
   const parts = [uid, state, reason, message, observedGeneration, workspace, ...lock, lastResult, lastRun, nextRun]
   const text = JSON.stringify(parts.map(part => part ?? ''))
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22)
+  return shortened(createHash('sha256').update(text).digest('base64url'))
 }
 
 /** The event that a transition is worth; a first success is told by the status alone. */
