@@ -13,7 +13,7 @@ import {
   targetKey
 } from './model.ts'
 import { isInShard } from './scope.ts'
-import { type Checks, engineView, type Session } from './session.ts'
+import { type Checks, engineView, isOwned, type Session } from './session.ts'
 import { holderOf, refText, type Surveyed } from './survey.ts'
 import { checkPath, mappedWorkspace, policiesFor, type ResolvedPolicies, workspaceFor } from './tenancy.ts'
 
@@ -77,7 +77,11 @@ export async function admit(session: Session, surveyed: Surveyed, manifests: rea
     }
   }
   await session.ledger.load(kind.kind, knownTo(session, kind, { manifests, placed }))
-  for (const { listed } of manifests) session.claims(kind.kind).hear(listed)
+  const { byObject } = session.ledger.of(kind.kind)
+  for (const { listed } of manifests) {
+    // Nobody waits for those that own nothing.
+    if (isOwned(byObject.get(objectKey(listed.namespace, listed.name)))) session.claims(kind.kind).hear(listed)
+  }
   for (const listed of [...paused, ...refused.map(one => one.listed)]) hold(session, kind, listed)
   const { winners, losers, evicted, postponed } = contend(session, surveyed, placed)
   const resolved = await resolveAll(session, kind, winners)
@@ -109,7 +113,7 @@ function knownTo(
   const claims = session.claims(kind.kind)
   if (!session.ledger.wasEmpty(kind.kind)) return { objects: manifests.map(one => one.listed), targets: placed }
   const targets = placed.filter(one => claims.has(one.workspace, one.path))
-  return { objects: manifests.map(one => one.listed).filter(one => claims.hasHeard(one)), targets }
+  return { objects: [], targets }
 }
 
 /** A CR that cannot be read or is paused still claims what it owns: nothing of it is ever deleted or taken over by a younger one. */
@@ -172,7 +176,10 @@ function contend(
     if (!loser) continue
     const other = here.get(objectKey(loser.namespace, loser.name))
     if (other) lost.set(objectKey(loser.namespace, loser.name), claimedTwice(other, owner))
-    else evicted.push(claimedTwice({ ...one, listed: loser }, owner))
+    else {
+      const position = surveyed.roster.positionOf(loser.namespace, loser.name)
+      if (position !== undefined) evicted.push(claimedTwice({ ...one, listed: surveyed.roster.at(position) }, owner))
+    }
   }
   const winners = placed.filter(
     ({ listed }) => !postponed.has(listed) && !lost.has(objectKey(listed.namespace, listed.name))

@@ -17,17 +17,18 @@ export type Standing = 'quiet' | 'pending' | 'silent' | 'unseen'
 export type Hold = Exclude<Standing, 'quiet'>
 
 /** Whoever owns a target by the ledger. */
-export type Holder =
-  | { readonly owner: Listed; readonly standing: 'quiet' }
-  | { readonly owner: Owner; readonly standing: Hold }
+export interface Holder {
+  readonly owner: Owner
+  readonly standing: Standing
+}
 
 export type Claim =
-  | { readonly won: true; readonly owner: Owner; readonly loser?: Listed }
+  | { readonly won: true; readonly owner: Owner; readonly loser?: Owner }
   | { readonly won: false; readonly owner: Owner; readonly against?: Hold }
 
 /** What the CRs of one kind that were heard in this run stand for. */
 export class Claims {
-  readonly #owners = new Map<string, Listed>()
+  readonly #owners = new Map<string, Owner>()
   /** Targets whose owner of old has lost them to an older CR. */
   readonly #overcome = new Set<string>()
   readonly #heard = new Set<string>()
@@ -37,7 +38,7 @@ export class Claims {
    * Enters a claim. `owner` is who has the target now, `loser` who had it before. `holder` is who owns it by the ledger:
    * nobody younger gets it before that one was heard.
    */
-  enter(workspace: string, path: string, claimant: Listed, by?: Holder): Claim {
+  enter(workspace: string, path: string, claimant: Owner, by?: Holder): Claim {
     const key = targetKey(workspace, path)
     const holder = by && !isSame(by.owner, claimant) && !this.#overcome.has(key) ? by : undefined
     if (holder && holder.standing !== 'quiet') {
@@ -48,12 +49,14 @@ export class Claims {
     const other = present && !isSame(present, claimant) ? present : undefined
     if (other && !isOlder(claimant, other)) return { won: false, owner: other }
     if (holder) this.#overcome.add(key)
-    this.#owners.set(key, claimant)
+    // No more than is asked for: this is kept for every CR of a first sync.
+    const { namespace, name, createdAt } = claimant
+    this.#owners.set(key, { namespace, name, createdAt })
     return other ? { won: true, owner: claimant, loser: other } : { won: true, owner: claimant }
   }
 
   /** The CR is being heard now: from here on only what it claims counts. */
-  hear({ namespace, name }: Owner): void {
+  hear({ namespace, name }: Pick<Owner, 'namespace' | 'name'>): void {
     this.#heard.add(objectKey(namespace, name))
   }
 

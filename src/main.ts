@@ -22,16 +22,24 @@ async function main(): Promise<number> {
   if ('text' in result) return print(result.text) || result.exitCode
   const { sentenceOf, terminationMessage, textOf } = await import('./report.ts')
   const format = config.output ?? (process.stdout.isTTY ? 'text' : 'json')
-  print(format === 'text' ? textOf(result, config) : jsonOf(result, config))
+  for (const text of format === 'text' ? [textOf(result, config)] : jsonOf(result, config)) print(text)
   leaveMessage(config.terminationLog, terminationMessage(result))
   if (format === 'json') log.info('run ended', { ...result.run, counts: result.counts, summary: sentenceOf(result) })
   return result.run.exitCode
 }
 
-/** Kept objects are counted; they are listed only with --verbose. */
-function jsonOf(report: Report, { verbose }: Config): string {
-  const objects = report.objects.filter(one => verbose || one.op !== 'keep')
-  return `${JSON.stringify({ ...report, objects })}\n`
+/** How many objects become text at once: a first sync may tell of a hundred thousand. */
+const PORTION = 1000
+
+/** One line, in portions. Kept objects are counted; they are listed only with --verbose. */
+function* jsonOf({ objects, ...rest }: Report, { verbose }: Config): Generator<string> {
+  const shown = objects.filter(one => verbose || one.op !== 'keep')
+  yield `${JSON.stringify(rest).slice(0, -1)},"objects":[`
+  for (let from = 0; from < shown.length; from += PORTION) {
+    const some = shown.slice(from, from + PORTION).map(one => JSON.stringify(one))
+    yield `${from > 0 ? ',' : ''}${some.join()}`
+  }
+  yield ']}\n'
 }
 
 /** A longer one would fire at once. */

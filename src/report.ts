@@ -41,7 +41,7 @@ export function makeReport(facts: Facts): Report {
   const counts = Object.fromEntries(ops.map(op => [op, 0])) as Record<Op, number>
   for (const { op } of facts.outcomes) counts[op]++
   counts.keep += facts.kept
-  const objects = [...facts.outcomes].sort(byPlace)
+  const objects = inOrder(facts.outcomes)
   return {
     schemaVersion: 1,
     run: {
@@ -59,9 +59,12 @@ export function makeReport(facts: Facts): Report {
   }
 }
 
-function byPlace(a: Outcome, b: Outcome): number {
-  const key = (one: Outcome): string => `${one.kind}/${one.namespace}/${one.name}/${one.path}`
-  return key(a) < key(b) ? -1 : 1
+/** In the order of kinds, names and paths. */
+function inOrder(outcomes: readonly Outcome[]): readonly Outcome[] {
+  // Keys are made once each: a sort asks for them over and over.
+  const keyed = outcomes.map(one => ({ key: `${one.kind}/${one.namespace}/${one.name}/${one.path}`, one }))
+  keyed.sort((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)))
+  return keyed.map(({ one }) => one)
 }
 
 /** Reasons that stand for a whole kind that was refused. */
