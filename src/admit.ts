@@ -166,7 +166,8 @@ function contend(
   const postponed = new Set<Listed>()
   for (const one of placed) {
     const entry = byTarget.get(targetKey(one.workspace, one.path))
-    const claim = claims.enter(one.workspace, one.path, one.listed, holderOf(session, surveyed, entry))
+    const holder = holderOf(session, surveyed, { entry, claimant: one.listed })
+    const claim = claims.enter(one.workspace, one.path, one.listed, holder)
     if (!claim.won) {
       if (claim.against === 'pending') postponed.add(one.listed)
       else lost.set(objectKey(one.listed.namespace, one.listed.name), claimedTwice(one, claim.owner, claim.against))

@@ -110,8 +110,19 @@ export class Roster {
       const next = this.at(this.#next)
       if (next.name === name && next.namespace === namespace) return this.#next++
     }
-    this.#positions ??= new Map([...this].map((one, at) => [objectKey(one.namespace, one.name), at]))
+    this.#positions ??= this.#index()
     return this.#positions.get(objectKey(namespace, name))
+  }
+
+  #index(): ReadonlyMap<string, number> {
+    const found = new Map<string, number>()
+    let position = 0
+    for (const { namespaces, names } of this.slice(0, this.blocks)) {
+      const spaces = namespaces.split('\n')
+      for (const [at, name] of names.split('\n').entries()) found.set(objectKey(spaces[at] ?? '', name), position++)
+    }
+    for (const [at, { namespace, name }] of this.#whole) found.set(objectKey(namespace, name), at)
+    return found
   }
 
   *[Symbol.iterator](): Generator<Listed> {

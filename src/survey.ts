@@ -303,8 +303,13 @@ async function versionOf(source: Source, namespace: string, ref: string): Promis
  * Who owns a target by the ledger, as far as that still binds a claimant: not himself, and not one that is gone, has
  * moved on, or was heard in this run.
  */
-export function holderOf(session: Session, surveyed: Surveyed, entry: Entry | undefined): Holder | undefined {
+export function holderOf(
+  session: Session,
+  surveyed: Surveyed,
+  { entry, claimant }: { readonly entry: Entry | undefined; readonly claimant: Listed }
+): Holder | undefined {
   if (!isOwned(entry) || entry.name === null) return undefined
+  if (entry.name === claimant.name && entry.namespace === claimant.namespace) return undefined
   const { kind, roster, changed, selected, incomplete } = surveyed
   const claims = session.claims(kind.kind)
   const { name, namespace } = entry
