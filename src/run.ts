@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { begin, type Footing } from './begin.ts'
 import type { Config } from './config.ts'
-import { saveRun } from './database/history.ts'
+import { refreshStatistics, saveRun } from './database/history.ts'
 import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
 import type { Stray } from './model.ts'
@@ -178,5 +178,17 @@ async function finish(
   } catch (error) {
     session.log.warn('run not noted in the ledger', { error: (error as Error).message })
   }
+  await keepStatistics(session, report)
   return report
+}
+
+/** When PostgreSQL holds the statistics of a table for stale: fifty rows and a tenth of all. */
+async function keepStatistics({ database, log, written }: Session, { counts }: Report): Promise<void> {
+  const known = Object.values(counts).reduce((sum, count) => sum + count, 0)
+  if (written.count < 50 + known / 10) return
+  try {
+    await database.asLogin(refreshStatistics)
+  } catch (error) {
+    log.debug('no statistics of the ledger', { error: (error as Error).message })
+  }
 }

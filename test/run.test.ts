@@ -59,6 +59,26 @@ test(
   })
 )
 
+// Without statistics PostgreSQL plans the next run as if the ledger were empty: quadratic in the number of CRs.
+test(
+  'a run that wrote much leaves statistics of the ledger, one that wrote little leaves them as they are',
+  withBench(async ({ run, sql }) => {
+    const analyzed = async (): Promise<unknown> => {
+      await sql`select pg_stat_force_next_flush()`
+      const [row] = await sql`
+        select analyze_count::int as times, c.reltuples::int as rows
+          from pg_stat_user_tables s join pg_class c on c.oid = s.relid where s.relid = 'windmill_iac.object'::regclass`
+      return row
+    }
+    const many = Array.from({ length: 120 }, (_, n) => variable(`v${n}`))
+    assert.is((await run([workspace, folder, ...many])).counts.create, 122)
+    assert.equal(await analyzed(), { times: 1, rows: 122 })
+    assert.is((await run([workspace, folder, ...many])).counts.keep, 122)
+    assert.is((await run([workspace, folder, ...many.slice(1), variable('v0', { value: 'x' })])).counts.update, 1)
+    assert.equal(await analyzed(), { times: 1, rows: 122 })
+  })
+)
+
 test(
   'a second run keeps everything and writes nothing to any table',
   withBench(async ({ run, sql }) => {
