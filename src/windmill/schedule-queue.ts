@@ -78,12 +78,12 @@ export const queueSql = (sql: Sql): Fragment => sql`(
    where o.trigger_kind = 'schedule' and o.flow_step_id is null and o.parent_job is null
    group by o.workspace_id, o.trigger)`
 
-/** `armedBy` as SQL, of schedule `s`, its jobs `q` and the version `n` of what it starts. */
+/** `armedBy` as SQL, of schedule `s`, the jobs in `b` and the version `n` of what it starts. */
 export const armedSql = (sql: Sql): Fragment => sql`(
   select case when bool_or(not w.begun and (w.starts is distinct from s.script_path or
                              w.version <> lpad(to_hex(n.version::bigint), 16, '0'))) then 'outdated'
               when bool_or(not w.begun or (s.enabled and w.starts = s.script_path)) then 'true' else 'false' end
-    from jsonb_to_recordset(q.jobs) as w(begun boolean, starts text, version text))`
+    from jsonb_to_recordset(b.jobs) as w(begun boolean, starts text, version text))`
 
 /** When the next run is due; in the past while it waits for a worker. */
 export const nextOf = (jobs: readonly Waiting[] = []): Date | undefined => jobs.find(job => !job.begun)?.scheduledFor

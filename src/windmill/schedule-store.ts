@@ -89,14 +89,18 @@ export function scheduleTokens(sql: Sql, targets: Fragment, { capabilities }: Co
   const gone = sql`
     s.is_flow and exists (
       select from flow f where f.workspace_id = s.workspace_id and f.path = s.script_path and f.archived)`
+  // A full join, of which only the side of the schedules is wanted: never planned as a loop over the queue per schedule.
   return sql`
-    select s.workspace_id as workspace, s.path, concat_ws(' ', ${armedSql(sql)}, coalesce(n.version, 'null'), l.status, ${skip}, ${gone}, w.deleted,
+    select s.workspace_id as workspace, s.path, concat_ws(' ', ${armedSql(sql)}, coalesce(n.version, 'null'), l.status, ${skip}, ${gone}, b.deleted,
            md5(((to_jsonb(s) - '{edited_at,extra_perms}'::text[]) || jsonb_build_object('paused_until', ${pause(sql)}))::text)) as token
-      from ${targets}
-      join schedule s on s.workspace_id = j.workspace and s.path = j.path
-      join workspace w on w.id = s.workspace_id
-      left join ${queueSql(sql)} q on q.workspace_id = s.workspace_id and q.trigger = s.path
-      cross join lateral (select ${version(sql)} as version) n
+      from (select s as found, w.deleted, q.jobs
+              from ${targets}
+              join schedule s on s.workspace_id = j.workspace and s.path = j.path
+              join workspace w on w.id = s.workspace_id
+              full join ${queueSql(sql)} q on q.workspace_id = s.workspace_id and q.trigger = s.path
+             where coalesce(s.path, '') <> '') b
+     cross join lateral (select (b.found).*) s
+     cross join lateral (select ${version(sql)} as version) n
       left join ${lastRun(sql)} l on true`
 }
 
