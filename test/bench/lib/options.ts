@@ -37,7 +37,7 @@ export const help = `npm run bench -- [options]
   --durable            PostgreSQL on disk with fsync, instead of in memory
   --last-applied       every CR carries kubectl's last-applied annotation
 
-Scenarios: first-sync, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, and apart from
+Scenarios: first-sync, locked, no-op, last-applied, plan, changed, drifted, lost-ledger, deleted, and apart from
 these: scripts (at most 10,000), schedules (at most 5,000), shards (at the largest size).
 With --pressure: calm, refusals, slow-pages, far-database, crowded, small-heap, limit, limit-later, invalid, huge, huge-limit.
 `

@@ -7,10 +7,12 @@ import type { Options } from './options.ts'
 import { type Measured, runProgram } from './program.ts'
 import { type Bench, type Expected, type Floors, type FloorWanted, floorsOf, problemOf, sampleOf } from './sample.ts'
 import { shards } from './shards.ts'
+import { lockAll } from './worker.ts'
 import { plainWorld, type WorldOptions } from './world.ts'
 
 export const scenarioNames = [
   'first-sync',
+  'locked',
   'no-op',
   'last-applied',
   'plan',
@@ -100,6 +102,7 @@ class Round {
 
   async run(): Promise<void> {
     await this.firstSync()
+    await this.locked()
     if (this.wants('no-op')) await this.noOp('no-op')
     if (this.wants('last-applied') && !this.bench.options.lastApplied) await this.lastApplied()
     if (this.wants('plan') || this.wants('changed')) await this.changed()
@@ -139,7 +142,7 @@ class Round {
   }
 
   private tell(name: string, measured: Measured, expected: Expected, floors: Floors): void {
-    const touched = expected.quiet ? 0 : expected.count
+    const touched = expected.quiet ? 0 : (expected.touched ?? expected.count)
     this.bench.report({
       ...sampleOf(name, this.size, 'ours', measured),
       touched,
@@ -172,6 +175,16 @@ class Round {
       this.tell('first-sync', measured, { op: 'create', count: size }, { floors: { ...floors, copy } })
     }
     if (this.wants('first-sync') || this.wants('no-op') || this.wants('changed')) await this.rivals('first-sync', size)
+    await bench.cluster.order({ do: 'settle' })
+  }
+
+  /** What follows every first sync: workers lock all dependencies, and statuses say so. All later runs meet an idle queue. */
+  private async locked(): Promise<void> {
+    const { bases, size, bench } = this
+    const count = await lockAll(bases.database)
+    const expected = { op: 'keep', count: size, touched: count }
+    if (this.wants('locked')) await this.ours('locked', expected, [['full-list'], ['tokens'], ['patch', count]])
+    else await this.measured('locked')
     await bench.cluster.order({ do: 'settle' })
   }
 

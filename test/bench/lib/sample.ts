@@ -61,6 +61,8 @@ export async function floorsOf(bare: Bare, wanted: readonly FloorWanted[]): Prom
 export interface Expected {
   readonly op: string
   readonly count: number
+  /** Where others than those counted had to be touched. */
+  readonly touched?: number
   /** Nothing may be written anywhere. */
   readonly quiet?: boolean
 }

@@ -83,6 +83,7 @@ function lineOf(group: readonly Sample[]): Line {
 
 const titles: Readonly<Record<string, string>> = {
   'first-sync': 'first sync',
+  locked: 'after it: all dependencies locked, told in statuses',
   'no-op': 'no-op',
   'last-applied': 'no-op, every CR with kubectl’s annotation',
   plan: 'plan, 1 % changed',
