@@ -21,21 +21,55 @@ const CHUNKS_PER_WINDOW = 2
 /** A row that moves under us is compared again this often. */
 const ATTEMPTS = 3
 
-export async function reconcileKind(session: Session, surveyed: Surveyed): Promise<void> {
+type Chunks = AsyncIterable<readonly Manifest[]>
+
+/** So many CRs of a kind are read before their turn. */
+const READ_AHEAD = 1000
+
+/** Begins to read what changed, where that is little: kinds wait for each other, and reading need not. */
+export function readAhead(session: Session, { kind, roster, changed }: Surveyed): Chunks | undefined {
+  if (changed.size === 0 || changed.size > READ_AHEAD) return undefined
+  const chunks = session.source.read(kind, new Wanted(roster, changed))[Symbol.asyncIterator]()
+  const first = chunks.next()
+  // Thrown when it is asked for.
+  first.catch(() => {})
+  let isFirst = true
+  const next: typeof chunks.next = () => {
+    if (!isFirst) return chunks.next()
+    isFirst = false
+    return first
+  }
+  return { [Symbol.asyncIterator]: () => ({ next, return: async () => chunks.return?.() ?? none }) }
+}
+
+const none = { done: true, value: undefined } as const
+
+/** `chunks`: what is being read already. */
+export async function reconcileKind(session: Session, surveyed: Surveyed, chunks: Chunks | undefined): Promise<void> {
   const { kind, roster, changed } = surveyed
-  const postponed = await reconcileListed(session, surveyed, new Wanted(roster, changed))
+  const wanted = new Wanted(roster, changed)
+  const postponed = await reconcileListed(session, surveyed, { wanted, chunks })
   session.claims(kind.kind).settle()
-  if (!session.signal.aborted) await reconcileListed(session, surveyed, Wanted.of(roster, postponed))
+  if (!session.signal.aborted) await reconcileListed(session, surveyed, { wanted: Wanted.of(roster, postponed) })
+}
+
+interface Listing {
+  readonly wanted: Wanted
+  readonly chunks?: Chunks | undefined
 }
 
 /** Returns those that wait for what another one says, which comes later. */
-async function reconcileListed(session: Session, surveyed: Surveyed, wanted: Wanted): Promise<readonly Listed[]> {
+async function reconcileListed(
+  session: Session,
+  surveyed: Surveyed,
+  { wanted, chunks: begun }: Listing
+): Promise<readonly Listed[]> {
   if (wanted.size === 0) return []
   const { kind } = surveyed
   const postponed: Listed[] = []
   let window: Manifest[] = []
   let chunks = 0
-  for await (const chunk of session.source.read(kind, wanted)) {
+  for await (const chunk of begun ?? session.source.read(kind, wanted)) {
     window.push(...chunk)
     if (++chunks % CHUNKS_PER_WINDOW !== 0) continue
     postponed.push(...(await reconcileWindow(session, surveyed, window)))

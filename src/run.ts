@@ -8,7 +8,7 @@ import { SyncError } from './errors.ts'
 import { ensureIdentities } from './identities.ts'
 import type { Stray } from './model.ts'
 import { pruneKind } from './prune.ts'
-import { reconcileKind } from './reconcile.ts'
+import { readAhead, reconcileKind } from './reconcile.ts'
 import { wavesOf } from './registry.ts'
 import { makeReport, type Report, sentenceOf } from './report.ts'
 import { isWatched, selectKinds } from './scope.ts'
@@ -121,6 +121,7 @@ async function preflight(session: Session, surveyed: readonly Surveyed[]): Promi
 
 /** Creates and updates, wave by wave; the service identity is seen to once workspaces are there. */
 async function reconcileAll(session: Session, surveyed: readonly Surveyed[]): Promise<void> {
+  const begun = new Map(surveyed.map(one => [one.kind, readAhead(session, one)]))
   for (const wave of wavesOf(surveyed.map(one => one.kind))) {
     if (session.signal.aborted) return
     if (wave.some(kind => kind.inWorkspace !== false)) {
@@ -130,7 +131,7 @@ async function reconcileAll(session: Session, surveyed: readonly Surveyed[]): Pr
       )
     }
     const kinds = surveyed.filter(one => wave.includes(one.kind))
-    const settled = await Promise.allSettled(kinds.map(one => reconcileKind(session, one)))
+    const settled = await Promise.allSettled(kinds.map(one => reconcileKind(session, one, begun.get(one.kind))))
     for (const one of settled) if (one.status === 'rejected') throw one.reason
   }
 }
