@@ -10,11 +10,11 @@ import type { Surveyed } from './survey.ts'
  */
 export async function findGone(
   session: Session,
-  { kind, changed, gone, isLeft }: Surveyed
+  { kind, gone, isLeft }: Surveyed
 ): Promise<{ readonly gone: readonly Entry[]; readonly notes: readonly Entry[] }> {
   const { ledger, database, config } = session
   // Rows that CRs left behind: in this run, or earlier.
-  const mayBeLeft = changed.size > 0 || isLeft
+  const mayBeLeft = isLeft || ledger.hasLeft(kind.kind)
   const found =
     gone.length > 0 || mayBeLeft
       ? await database.read(async sql => [

@@ -22,6 +22,7 @@ export class Ledger {
   readonly #database: Pick<Database, 'read'>
   readonly #kinds = new Map<string, KindLedger>()
   readonly #linked = new Map<string, Linked>()
+  readonly #left = new Set<string>()
   #tallies: readonly Tally[] = []
   #refs: Refs = new Map()
 
@@ -118,12 +119,18 @@ export class Ledger {
     this.#kinds.delete(kind)
   }
 
+  /** Whether a CR of the kind has left a target for another one since the run began. */
+  hasLeft(kind: string): boolean {
+    return this.#left.has(kind)
+  }
+
   /** Keeps what is at hand true to the database: the CR has this entry now, and left its old target behind. */
   remember(entry: Entry): void {
     const { byObject, byTarget } = this.of(entry.kind)
     const key = objectKey(entry.namespace ?? '', entry.name ?? '')
     const before = byObject.get(key)
     if (before?.path != null && (before.workspace !== entry.workspace || before.path !== entry.path)) {
+      this.#left.add(entry.kind)
       const left = targetKey(before.workspace ?? '', before.path)
       const holder = byTarget.get(left)
       if (holder?.name === entry.name && holder?.namespace === entry.namespace)

@@ -28,8 +28,8 @@ export async function run(config: Config, world: World, inspected: Footing | Pro
   let error: SyncError | undefined
   try {
     const surveyed = await surveyAll(session, listings, () => asked.abort())
-    if (surveyed.some(hasWork)) await session.ledger.loadLinked()
-    await preflight(session, surveyed)
+    const linked = surveyed.some(hasWork) ? session.ledger.loadLinked() : Promise.resolve()
+    await Promise.all([linked, preflight(session, surveyed)])
     await reconcileAll(session, surveyed)
     await pruneAll(session, surveyed)
     if (session.signal.aborted) throw interrupted(session.signal)

@@ -153,8 +153,8 @@ interface Compared {
   readonly changed: Positions
   /** Number of CRs that stand still, by workspace. */
   readonly kept: Map<string, number>
-  /** Number of CRs that have an entry; undefined when nobody asked. */
-  readonly known: number | undefined
+  /** Number of CRs that have an entry, by workspace; undefined when nobody asked. */
+  readonly known: ReadonlyMap<string, number> | undefined
   readonly placed: ReadonlySet<string>
 }
 
@@ -174,13 +174,13 @@ async function compareMarks(session: Session, kind: AnyKind, { roster, selected 
   }
   const seen = await referencedVersions(session, kind)
   const kept = new Map<string, number>()
-  let known = 0
+  const known = new Map<string, number>()
   const compareSome = async (from: number): Promise<void> => {
     const { list, start, unmarked } = markList(session, kind, { roster, selected, seen, from })
     for (const at of unmarked) changed.add(start + at)
     const told = session.publisher.active
     const answer = await database.read(sql => ledger.reader.compareMarks(sql, kind.kind, list, told))
-    known += answer.known
+    for (const [workspace, count] of answer.known) known.set(workspace, (known.get(workspace) ?? 0) + count)
     for (const { at, workspace } of answer.changed) {
       if (!selected(start + at)) continue
       changed.add(start + at)
@@ -252,14 +252,18 @@ function markList(session: Session, kind: AnyKind, { roster, selected, seen, fro
 const none: Listed['annotations'] = Object.freeze({})
 const unseen: readonly string[] = []
 
-/** Looked for only where the numbers say that there are some; other shards change numbers while we count. */
+/**
+ * Looked for only where the numbers say that there are some. Only numbers of this shard count: others change meanwhile.
+ */
 async function findGone(
   { config, database, ledger }: Session,
   roster: Roster,
-  known: number | undefined
+  known: ReadonlyMap<string, number> | undefined
 ): Promise<Surveyed['gone']> {
-  const named = ledger.count(roster.kind, 'named', one => isWatched(one.namespace, config))
-  if (named === 0 || (known === named && config.shard.count === 1)) return []
+  const isOurs = (workspace: string): boolean => workspace === '' || isInShard(workspace, config)
+  const named = ledger.count(roster.kind, 'named', one => isWatched(one.namespace, config) && isOurs(one.workspace))
+  const met = [...(known ?? [])].reduce((sum, [workspace, count]) => sum + (isOurs(workspace) ? count : 0), 0)
+  if (named === 0 || (known && met === named)) return []
   const gone: Pick<Entry, 'namespace' | 'name'>[] = []
   await database.read(sql => {
     gone.length = 0

@@ -45,8 +45,8 @@ export interface MarkList {
 export interface MarkAnswer {
   /** Those of the list that are to be read: positions, and the workspace that the ledger has for them, if any. */
   readonly changed: readonly { readonly at: number; readonly workspace: string | undefined }[]
-  /** How many of the list have an entry. */
-  readonly known: number
+  /** How many of the list have an entry, by workspace; '' for those that own nothing. */
+  readonly known: ReadonlyMap<string, number>
   /** Number of those that stand still, by workspace. */
   readonly quiet: ReadonlyMap<string, number>
 }
@@ -153,7 +153,7 @@ export class LedgerReader {
    * of their own, so that the planner knows how many lines there are.
    */
   async compareMarks(sql: Sql, kind: string, list: MarkList, told: boolean): Promise<MarkAnswer> {
-    if (!this.#present || list.count === 0) return { changed: [], known: 0, quiet: new Map() }
+    if (!this.#present || list.count === 0) return { changed: [], known: new Map(), quiet: new Map() }
     const lines = (text: string): Fragment => sql`string_to_array(${text}::text, E'\\n')`
     // The text of one empty line is an array of none.
     const still = sql`
@@ -171,7 +171,7 @@ export class LedgerReader {
       changed: rows.flatMap(({ workspace, changed }) =>
         (changed?.split(',') ?? []).map(at => ({ at: Number(at), workspace: workspace ?? undefined }))
       ),
-      known: rows.reduce((sum, row) => sum + row.known, 0),
+      known: new Map(rows.map(row => [row.workspace ?? '', row.known])),
       quiet: new Map(rows.flatMap(({ workspace, quiet }) => (quiet > 0 ? [[workspace ?? '', quiet]] : [])))
     }
   }
