@@ -164,7 +164,7 @@ function entryOf(
   const settled = decision.state === 'Synced' && !compiled.unsettled
   // An owned row in conflict keeps its base: what we applied last is still what we applied last.
   const { base, fields, deployed } = decision.state === 'Synced' || !entry ? baseOf(kind, compiled) : entry
-  const edited = decision.write ? { lastModifiedInDb: seconds(now()) } : done.details
+  const edited = decision.write ? { lastModifiedInDb: seconds(new Date()) } : done.details
   return withReported(own, listed, {
     kind: kind.kind,
     namespace: listed.namespace,
@@ -186,7 +186,7 @@ function entryOf(
     reason: decision.reason,
     message: messageOf(done),
     reported: own?.reported ?? '',
-    syncedAt: decision.write || !entry?.syncedAt ? now() : entry.syncedAt,
+    syncedAt: decision.write || !entry?.syncedAt ? new Date() : entry.syncedAt,
     transitionedAt: turnedAt(own, decision.state)
   })
 }
@@ -210,19 +210,10 @@ export function statusFor(listed: Listed, entry: Entry): Status {
   })
 }
 
-let present = new Date()
-
-/** One object for all entries of the same millisecond. */
-function now(): Date {
-  const ms = Date.now()
-  if (present.getTime() !== ms) present = new Date(ms)
-  return present
-}
-
 /** When Ready last turned: kept while its truth stays the same. */
 function turnedAt(own: Entry | undefined, state: State): Date {
   const same = own?.transitionedAt && (own.state === 'Synced') === (state === 'Synced')
-  return same ? own.transitionedAt : now()
+  return same ? own.transitionedAt : new Date()
 }
 
 /** The decision's sentence and the notes of the kind. */

@@ -209,16 +209,5 @@ export function baseOf(
   const row = without(compiled.row, kind.upkeep ?? [])
   const deployed = marksOf(row, kind.rewritten)
   const marked = kind.rewritten ? { ...row, ...deployed } : row
-  return { base: digestOf(marked), fields: shared(Object.keys(row).sort()), deployed }
-}
-
-const known = new Map<string, readonly string[]>()
-
-/** Thousands of objects state the same few sets of fields: their entries hold one list. */
-function shared(fields: readonly string[]): readonly string[] {
-  const key = fields.join()
-  const found = known.get(key)
-  if (found) return found
-  known.set(key, fields)
-  return fields
+  return { base: digestOf(marked), fields: Object.keys(row).sort(), deployed }
 }
