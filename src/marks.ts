@@ -1,6 +1,7 @@
 /** The cheap mark of a CR's whole input: while it stands still, nothing of the CR has to be read. */
 import { canonical, type Fingerprint, fingerprintOf, markedAnnotations } from './fingerprint.ts'
 import type { AnyKind, Listed } from './model.ts'
+import { hasAny } from './roster.ts'
 import type { Session } from './session.ts'
 import { mappedWorkspace, policiesFor } from './tenancy.ts'
 
@@ -27,14 +28,14 @@ export class Marks {
   /** `seen`: versions of what the CR refers to, in the order of its refs. '' when the CR has to be read in any case. */
   of({ namespace, revision, annotations }: Marked, seen: readonly (string | undefined)[]): Fingerprint {
     const rest =
-      seen.length === 0 && !hasAny(annotations) ? this.plain(namespace) : this.#rest(namespace, annotations, seen)
+      seen.length === 0 && !hasAny(annotations) ? this.#plain(namespace) : this.#rest(namespace, annotations, seen)
     // A revision may be anything that moves with the spec; a generation stands for itself.
     const short = revision.length > 20 ? fingerprintOf([revision]) : revision
     return (rest === '' ? '' : `${short}.${rest}`) as Fingerprint
   }
 
   /** What stands behind the revision for all CRs of a namespace that have no annotations of ours and refer to nothing. */
-  plain(namespace: string): string {
+  #plain(namespace: string): string {
     let found = this.#shared.get(namespace)
     if (found === undefined) this.#shared.set(namespace, (found = this.#rest(namespace, {}, [])))
     return found
@@ -71,8 +72,3 @@ export class Marks {
 /** Only those that every form of a listing tells: with any other, a CR would be read again at every change of the form. */
 const marked = (annotations: Listed['annotations']): Listed['annotations'] =>
   Object.fromEntries(markedAnnotations.flatMap(name => (name in annotations ? [[name, annotations[name] ?? '']] : [])))
-
-function hasAny(annotations: Listed['annotations']): boolean {
-  for (const _ in annotations) return true
-  return false
-}

@@ -188,9 +188,10 @@ export const fits = (listed: Listed): boolean => columns.every(column => !listed
 
 /** Whether that is all there is to tell. */
 const isPlain = ({ revision, generation, origin, annotations, labels }: Listed): boolean =>
-  String(generation) === revision && origin === '' && !isAny(annotations) && !isAny(labels)
+  String(generation) === revision && origin === '' && !hasAny(annotations) && !hasAny(labels)
 
-function isAny(record: Readonly<Record<string, string>>): boolean {
+/** Without making a list of the names: it is asked for every CR. */
+export function hasAny(record: Readonly<Record<string, string>>): boolean {
   for (const _ in record) return true
   return false
 }

@@ -232,7 +232,7 @@ test('who code runs as is one enabled user of the workspace, by name or address'
       workspace: 'w',
       who
     }))
-    const by = { workspace: 'w', listed: listedOf({ kind: 'Test' } as unknown as AnyKind) }
+    const by = { workspace: 'w', listed: listedOf({ kind: 'Test' }) }
     const found = await database.read(tx => findRunAs(tx, wanted, context))
     for (const who of ['u/eve', 'eve', 'EVE@example.com']) {
       assert.equal(runAs(found, by, who, 'runAs'), { username: 'eve', email: 'eve@example.com' })

@@ -732,7 +732,7 @@ for (const release of releases) {
 }
 
 test('entries of the audit log are named as those of the API', () => {
-  const write = { workspace: 'w', path, listed: listedOf(schedule as never) }
+  const write = { workspace: 'w', path, listed: listedOf(schedule) }
   const live = { schedule: '0 0 3 * * *', scriptPath: script, enabled: true, armed: true }
   const operations = (row: Record<string, Json>): (readonly [string, unknown])[] =>
     schedule

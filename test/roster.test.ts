@@ -1,23 +1,22 @@
 import type { Listed } from '../src/model.ts'
 import { Positions, Roster } from '../src/roster.ts'
+import { listedOf } from './support/kind.ts'
 import { assert, suite } from './support/suite.ts'
 
 const test = suite('roster')
 
-const listed = (at: number, more: Partial<Listed> = {}): Listed => ({
-  kind: 'WindmillVariable',
-  namespace: `team-${at % 3}`,
-  name: `v-${at}`,
-  uid: `uid-${at}`,
-  generation: at + 1,
-  revision: String(at + 1),
-  createdAt: '2026-01-01T00:00:00Z',
-  changedAt: '2026-01-01T00:00:00Z',
-  labels: {},
-  annotations: {},
-  origin: '',
-  ...more
-})
+const listed = (at: number, more: Partial<Listed> = {}): Listed =>
+  listedOf(
+    { kind: 'WindmillVariable' },
+    {
+      namespace: `team-${at % 3}`,
+      name: `v-${at}`,
+      uid: `uid-${at}`,
+      generation: at + 1,
+      revision: String(at + 1),
+      ...more
+    }
+  )
 
 test('what goes in comes out, in its order, however many there are', () => {
   for (const count of [0, 1, 511, 512, 513, 1300]) {

@@ -14,6 +14,7 @@ import {
   type Target,
   targetKey
 } from '../model.ts'
+import { targetList } from '../windmill/targets.ts'
 import type { Opened } from './ledger.ts'
 
 /** How many entries there are, by cluster, kind, namespace and workspace. */
@@ -51,7 +52,7 @@ export interface MarkAnswer {
   readonly quiet: ReadonlyMap<string, number>
 }
 
-/** The ledger's columns of an object, as `readEntries` and the queries below name them. */
+/** A CR, as the ledger names it. */
 type ObjectName = Pick<Entry, 'namespace' | 'name'>
 
 type Place = Pick<Target, 'workspace' | 'path'>
@@ -133,8 +134,8 @@ export class LedgerReader {
     if (!this.#present || targets.length === 0) return nothing
     return this.#found(
       await sql<StoredEntry[]>`
-        select ${this.#columns(sql)} from ${placeList(sql, targets)}
-          join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path`
+        select ${this.#columns(sql)} from ${targetList(sql, targets)}
+          join windmill_iac.object o on o.kind = ${kind} and o.workspace = j.workspace and o.path = j.path`
     )
   }
 
@@ -274,8 +275,8 @@ export class LedgerReader {
       select o.workspace, o.path, case when o.cluster = ${this.#cluster}
                then o.kind || ' ' || coalesce(o.namespace, '') || '/' || coalesce(o.name, '')
                else o.kind || ' of another cluster' end as owner
-        from ${placeList(sql, targets)}
-        join windmill_iac.object o on o.kind = ${kind} and o.workspace = r.workspace and o.path = r.path
+        from ${targetList(sql, targets)}
+        join windmill_iac.object o on o.kind = ${kind} and o.workspace = j.workspace and o.path = j.path
        where ${owned(sql)}`
     return new Map(rows.map(row => [targetKey(row.workspace, row.path), row.owner]))
   }
@@ -305,11 +306,6 @@ export class LedgerReader {
 const nothing: Found = { entries: [], foreign: [] }
 
 const owned = (sql: Sql): Fragment => sql`o.path is not null and o.state <> 'Released'`
-
-function placeList(sql: Sql, targets: readonly Place[]): Fragment {
-  const list = targets.map(({ workspace, path }) => ({ workspace, path }))
-  return sql`jsonb_to_recordset(${JSON.stringify(list)}::text::jsonb) as r(workspace text, path text)`
-}
 
 function toEntry(row: StoredEntry, forgotten: boolean): Entry {
   const {

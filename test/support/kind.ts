@@ -24,7 +24,7 @@ export interface Done {
   readonly row: Row
 }
 
-export function listedOf(kind: AnyKind, part: Partial<Listed> = {}): Listed {
+export function listedOf(kind: Pick<AnyKind, 'kind'>, part: Partial<Listed> = {}): Listed {
   return {
     kind: kind.kind,
     namespace: 'test',

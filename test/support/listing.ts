@@ -1,5 +1,6 @@
 import type { Listed, Source } from '../../src/model.ts'
 import { Roster, Wanted } from '../../src/roster.ts'
+import { listedOf } from './kind.ts'
 
 /** A kind's CRs, unpacked. */
 export const listAll = async (source: Source, kind: Parameters<Source['list']>[0]): Promise<readonly Listed[]> => [
@@ -15,16 +16,4 @@ export function wantedOf(listed: readonly Listed[], total = listed.length): Want
   return Wanted.of(Roster.of(filler.kind, [...listed, ...others]), listed)
 }
 
-const filler: Listed = {
-  kind: 'WindmillVariable',
-  namespace: 'others',
-  name: '',
-  uid: 'other',
-  generation: 1,
-  revision: '1',
-  createdAt: '2026-01-01T00:00:00Z',
-  changedAt: '2026-01-01T00:00:00Z',
-  labels: {},
-  annotations: {},
-  origin: ''
-}
+const filler = listedOf({ kind: 'WindmillVariable' }, { namespace: 'others', uid: 'other' })
