@@ -303,9 +303,9 @@ export interface Kind<Spec = unknown, Facts = unknown> {
   readonly retire?: (sql: Sql, removals: readonly Removal[], context: Context) => Promise<void>
   /** True when only a deletion policy on the object itself counts (workspaces are retained). */
   readonly retained?: boolean
-  /** Why a target must not be really deleted now, by target key: a plain sentence. */
   /** Refuses the run before its first write (SyncError of scope run); `workspaces` are those of the listed CRs. */
   readonly preflight?: (sql: Sql, workspaces: readonly string[], context: Context) => Promise<void>
+  /** Why a target must not be really deleted now, by target key: a plain sentence. */
   readonly blockers?: (sql: Sql, removals: readonly Removal[], context: Context) => Promise<ReadonlyMap<string, string>>
   readonly audit: (
     change: Write | (Removal & { readonly op: 'delete' | 'retire' }),

@@ -33,16 +33,16 @@ export function readAhead(session: Session, { kind, roster, changed }: Surveyed)
   const first = chunks.next()
   // Thrown when it is asked for.
   first.catch(() => {})
-  let isFirst = true
-  const next: typeof chunks.next = () => {
-    if (!isFirst) return chunks.next()
-    isFirst = false
-    return first
-  }
-  return { [Symbol.asyncIterator]: () => ({ next, return: async () => chunks.return?.() ?? none }) }
+  return resumed(first, chunks)
 }
 
-const none = { done: true, value: undefined } as const
+async function* resumed<T>(first: Promise<IteratorResult<T>>, rest: AsyncIterator<T>): AsyncGenerator<T> {
+  try {
+    for (let one = await first; !one.done; one = await rest.next()) yield one.value
+  } finally {
+    await rest.return?.()
+  }
+}
 
 /** `chunks`: what is being read already. */
 export async function reconcileKind(session: Session, surveyed: Surveyed, chunks: Chunks | undefined): Promise<void> {

@@ -66,6 +66,7 @@ async function surveyAll(
     findMoved(session, selectKinds(kinds, config.kinds))
   )
   moved.catch(() => {})
+  // What was asked above is on its way by then.
   setImmediate(isAsked)
   const learn = learner(session)
   const owned = overview.then(() => learn(ownedNamespaces(session)))

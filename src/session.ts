@@ -43,7 +43,7 @@ export interface Session extends World {
   readonly windmillSchema: string
   readonly ledger: Ledger
   readonly rules: TenancyRules
-  /** For work that holds large texts: as much of it as there are connections. */
+  /** For work that holds large texts: two at a time, whatever the number of kinds. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
   /** Filled once the CRs are listed; `rules` looks at it. */
   readonly namespaces: Map<string, Readonly<Record<string, string>>>

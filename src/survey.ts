@@ -136,7 +136,7 @@ export async function survey(
   await all
   const incomplete =
     listed instanceof SyncError || session.source.strays().some(one => one.kind === '' || one.kind === kind.kind)
-  const gone = incomplete ? [] : await findGone(session, roster, known)
+  const gone = incomplete ? [] : await findMissing(session, roster, known)
   const isLeft = session.ledger.count(kind.kind, 'detached') > 0
   return { kind, roster, selected, changed, gone, isLeft, placed, incomplete }
 }
@@ -255,7 +255,7 @@ const unseen: readonly string[] = []
 /**
  * Looked for only where the numbers say that there are some. Only numbers of this shard count: others change meanwhile.
  */
-async function findGone(
+async function findMissing(
   { config, database, ledger }: Session,
   roster: Roster,
   known: ReadonlyMap<string, number> | undefined
